@@ -1,0 +1,105 @@
+"""Writing so that a power cut or a `kill -9` leaves the old state or the new one, never a mixture."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import xxhash
+
+from .errors import CompendiaError
+
+_CRASH_AT = "COMPENDIA_CRASH_AT"
+_times_reached: dict[str, int] = {}
+
+
+def crash_point(name: str) -> None:
+    """Kill this process with SIGKILL here if `COMPENDIA_CRASH_AT` is `name` or `name:<n>` (n-th time, from 1).
+
+    A rehearsal of the worst moment: the tests kill at every named point and demand the same store afterwards.
+    """
+    wanted, _, count = os.environ.get(_CRASH_AT, "").partition(":")
+    if wanted != name:
+        return
+    _times_reached[name] = _times_reached.get(name, 0) + 1
+    if _times_reached[name] == int(count or 1):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def checksum(path: Path) -> str:
+    """xxh3-128 of a file's bytes, as 32 hex digits."""
+    digest = xxhash.xxh3_128()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def fsync(path: Path) -> None:
+    """Bring a file's or a folder's entry to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Replace `path` by `data` atomically: temporary name, fsync, rename, fsync of the folder."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    fsync(path.parent)
+
+
+def publish_folder(temporary: Path, final: Path) -> None:
+    """Rename a folder that is fully written to its final name, durably.
+
+    Where `final` exists already, it holds the same content (its name is derived from it) and is kept.
+    """
+    for file in sorted(temporary.iterdir()):
+        fsync(file)
+    fsync(temporary)
+    if final.exists():
+        shutil.rmtree(temporary)
+        return
+    temporary.rename(final)
+    fsync(final.parent)
+
+
+def temporary_folder(final: Path) -> Path:
+    """An empty folder beside `final`, to be filled and then published as `final`.
+
+    What a killed process left under the same name is removed.
+    """
+    folder = final.with_name(f".{final.name}.{os.getpid()}.tmp")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+@contextmanager
+def writer_lock(store: Path) -> Iterator[None]:
+    """Hold the store's one writer lock; the kernel lets go of it when the process dies.
+
+    Raises
+    ------
+    CompendiaError
+        If another process holds it.
+    """
+    with (store / "LOCK").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CompendiaError(
+                f"another process is writing to {store}", hint="wait until it ends, then run the command again"
+            ) from None
+        yield

@@ -1,0 +1,89 @@
+"""What a query gives back: arrays for many queries, objects for the few that are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One passage that answers a query. Higher scores are better."""
+
+    passage_id: str
+    document_id: str
+    source: str
+    title: str
+    score: float
+    text: str
+    metadata: Mapping[str, Any]
+
+
+class PassageReader(Protocol):
+    """Whoever can read passages by row: the store of the version that the rows belong to."""
+
+    def read_hits(self, rows: NDArray[np.int64], scores: NDArray[np.float32]) -> list[Hit]: ...
+
+
+@dataclass(frozen=True)
+class Hits(Sequence[list[Hit]]):
+    """Ranked rows of one version for each of nq queries; text is read when a query's list is asked for.
+
+    Attributes
+    ----------
+    version
+        The version of the store that the rows are valid for.
+    rows
+        (nq, k) int64, best first; -1 where a query has fewer than k hits, always at the end.
+    scores
+        (nq, k) float32, descending in each row; -inf where `rows` is -1.
+    timings_ms
+        Milliseconds per stage for the whole call, in the order in which the stages ran.
+    """
+
+    version: int
+    rows: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    reader: PassageReader = field(repr=False, compare=False)
+    timings_ms: Mapping[str, float] = field(default_factory=dict, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.rows.ndim != 2 or self.rows.shape != self.scores.shape:
+            raise ValueError(f"expected rows and scores of one shape (nq, k), got {self.rows.shape} and {self.scores.shape}")
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, index: int) -> list[Hit]: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[list[Hit]]: ...
+    def __getitem__(self, index: int | slice) -> list[Hit] | Sequence[list[Hit]]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        found = self.rows[index] >= 0
+        return self.reader.read_hits(self.rows[index][found], self.scores[index][found])
+
+    def __iter__(self) -> Iterator[list[Hit]]:
+        return (self[i] for i in range(len(self)))
+
+
+def rank(rows: NDArray[np.int64], scores: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The k best of each line: score descending, ties by row ascending; padded with -1 and -inf.
+
+    `rows` and `scores` are (nq, m); entries with row -1 are absent.
+    """
+    scores = np.where(rows < 0, -np.inf, scores).astype(np.float32)
+    # A row of -1 must sort behind every real row of the same score.
+    order = np.lexsort((np.where(rows < 0, np.iinfo(np.int64).max, rows), -scores), axis=-1)[:, :k]
+    ranked_rows = np.take_along_axis(rows, order, axis=1)
+    ranked_scores = np.take_along_axis(scores, order, axis=1)
+    short = k - ranked_rows.shape[1]
+    if short > 0:
+        ranked_rows = np.pad(ranked_rows, ((0, 0), (0, short)), constant_values=-1)
+        ranked_scores = np.pad(ranked_scores, ((0, 0), (0, short)), constant_values=-np.inf)
+    return ranked_rows, ranked_scores

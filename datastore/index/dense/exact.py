@@ -1,0 +1,43 @@
+"""Exact search in NumPy: the specification that every other family is tested against."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...hits import rank
+from . import Candidates, float32_blocks
+
+
+class ExactIndex:
+    """Scans float16 vectors block by block; holds nothing but references to them."""
+
+    ram_bytes = 0
+
+    def __init__(self, blocks: Sequence[NDArray[np.float16]]) -> None:
+        self._blocks = blocks
+
+    def search(self, queries: NDArray[np.float32], candidates: int, mask: NDArray[np.bool_] | None = None) -> Candidates:
+        """Inner products in float32; score descending, ties by ordinal ascending."""
+        best_rows = np.full((len(queries), candidates), -1, dtype=np.int64)
+        best_scores = np.full((len(queries), candidates), -np.inf, dtype=np.float32)
+        start = 0
+        for block in float32_blocks(self._blocks):
+            scores = queries @ block.T
+            rows = np.broadcast_to(np.arange(start, start + len(block)), scores.shape)
+            if mask is not None:
+                rows = np.where(mask[start : start + len(block)], rows, -1)
+            start += len(block)
+            if scores.shape[1] > candidates:
+                # Keep every row that ties with the last candidate: `rank` decides among them by ordinal.
+                reachable = np.where(rows < 0, -np.inf, scores)
+                cut = np.partition(reachable, -candidates, axis=1)[:, -candidates]
+                widest = int((reachable >= cut[:, None]).sum(axis=1).max())
+                keep = np.argsort(-reachable, axis=1, kind="stable")[:, : max(widest, candidates)]
+                rows, scores = np.take_along_axis(rows, keep, axis=1), np.take_along_axis(scores, keep, axis=1)
+            best_rows, best_scores = rank(
+                np.concatenate([best_rows, rows], axis=1), np.concatenate([best_scores, scores], axis=1), candidates
+            )
+        return Candidates(best_rows, best_scores)

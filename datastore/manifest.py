@@ -1,0 +1,123 @@
+"""The manifest: one immutable JSON file per version, and `CURRENT`, which names the version that readers see."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .encoders.config import EncoderConfig, EncoderFingerprint
+from .errors import IntegrityError, NotFoundError
+from .files import crash_point, fsync, write_durably
+
+FORMAT = 1
+# One plain name: no separators, no parent folder, nothing hidden. A manifest may come from a stranger.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=128)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FileEntry(_Frozen):
+    bytes: int = Field(ge=0)
+    checksum: str = Field(description="xxh3-128, hex")
+
+
+class SegmentEntry(_Frozen):
+    id: Name
+    rows: int = Field(ge=0)
+    documents: int = Field(ge=0)
+    files: dict[Name, FileEntry]
+
+
+class IndexEntry(_Frozen):
+    id: Name
+    kind: Literal["dense"]
+    family: Name
+    parameters: dict[str, Any]
+    segments: tuple[Name, ...] = Field(description="The segments covered; ordinals follow this order")
+    rows: int = Field(ge=0)
+    files: dict[Name, FileEntry]
+
+
+class Manifest(_Frozen):
+    """The state of a store that a reader sees."""
+
+    format: int = FORMAT
+    version: int = Field(ge=1)
+    parent: int | None
+    build: Name = Field(description="builds/<build>.json holds times, host and funnel")
+    recipe_hash: str
+    inputs_hash: str = Field(description="What was read: equal recipe and inputs mean there is nothing to do")
+    metric: Literal["cosine"]
+    dimension: int = Field(ge=1)
+    encoder_config: EncoderConfig
+    encoder: EncoderFingerprint
+    segments: tuple[SegmentEntry, ...]
+    indexes: tuple[IndexEntry, ...]
+
+
+def current_version(store: Path) -> int | None:
+    """The version that `CURRENT` names; None where nothing has been committed."""
+    try:
+        text = (store / "CURRENT").read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        return None
+    except (UnicodeDecodeError, NotADirectoryError):
+        text = "not text"
+    if not text.isdigit():
+        raise IntegrityError(f"{store / 'CURRENT'} does not hold a version number", hint=f"compendia verify {store}")
+    return int(text)
+
+
+def manifest_path(store: Path, version: int) -> Path:
+    return store / "versions" / f"{version:08d}.json"
+
+
+def read_manifest(store: Path, version: int | None = None) -> Manifest:
+    """The manifest of a version, the current one by default.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no store at this path.
+    IntegrityError
+        If the manifest is missing, malformed, or of a newer format than this code reads.
+    """
+    if version is None:
+        version = current_version(store)
+    if version is None:
+        raise NotFoundError(f"there is no datastore at {store}", hint=f"compendia build FOLDER --out {store}")
+    path = manifest_path(store, version)
+    try:
+        raw = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise IntegrityError(f"version {version} of {store} has no manifest: {path} is missing") from None
+    except ValueError as error:
+        raise IntegrityError(f"{path} is not JSON: {error}") from error
+    found = raw.get("format") if isinstance(raw, dict) else None
+    if isinstance(found, int) and found > FORMAT:
+        raise IntegrityError(
+            f"{path} has format {found}, this Compendia reads up to {FORMAT}", hint="pip install --upgrade compendia"
+        )
+    try:
+        return Manifest.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise IntegrityError(f"{path} is not a manifest: {where}: {first['msg']}") from error
+
+
+def commit(store: Path, manifest: Manifest) -> None:
+    """Make `manifest` the store's current version; its files must be on disk already."""
+    folder = store / "versions"
+    folder.mkdir(exist_ok=True)
+    crash_point("before_manifest_rename")
+    write_durably(manifest_path(store, manifest.version), manifest.model_dump_json(indent=1).encode())
+    crash_point("after_manifest_rename")
+    write_durably(store / "CURRENT", f"{manifest.version}\n".encode("ascii"))
+    fsync(store)
+    crash_point("after_current")

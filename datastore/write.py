@@ -1,0 +1,96 @@
+"""Making a version: segments that are on disk already, an index over them, the manifest last."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import xxhash
+
+from .encoders import EncoderConfig, EncoderFingerprint
+from .files import crash_point, publish_folder, temporary_folder
+from .index.dense import Plan, build_index, plan_index
+from .manifest import IndexEntry, Manifest, SegmentEntry, commit, current_version
+from .segment import Segment, describe_files
+
+
+def publish_segment(store: Path, segment_id: str, documents: int, fill: Callable[[Path], int]) -> SegmentEntry:
+    """Write a segment through `fill(folder) -> rows` and give it its final name, all or nothing."""
+    final = store / "segments" / segment_id
+    folder = temporary_folder(final)
+    rows = fill(folder)
+    entry = SegmentEntry(id=segment_id, rows=rows, documents=documents, files=describe_files(folder))
+    crash_point("before_segment_rename")
+    publish_folder(folder, final)
+    crash_point("after_segment_fsync")
+    return entry
+
+
+def content_key(*parts: object) -> str:
+    """32 hex digits that name a thing by what it is made from; parts are anything that JSON can hold."""
+    return xxhash.xxh3_128_hexdigest(json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str).encode())
+
+
+def ensure_index(store: Path, segments: Sequence[SegmentEntry], dimension: int) -> tuple[IndexEntry, ...]:
+    """The indexes that a version of these segments needs; one that is on disk already is used as it is."""
+    rows = sum(entry.rows for entry in segments)
+    plan = plan_index(rows)
+    if plan is None:
+        return ()
+    ids = tuple(entry.id for entry in segments)
+    index_id = f"dense-{plan.family}-{content_key(plan.family, dict(plan.parameters), ids)[:16]}"
+    final = store / "indexes" / index_id
+    if not final.exists():
+        _build(store, segments, dimension, rows, plan, final)
+    return (
+        IndexEntry(
+            id=index_id,
+            kind="dense",
+            family=plan.family,
+            parameters=dict(plan.parameters),
+            segments=ids,
+            rows=rows,
+            files=describe_files(final),
+        ),
+    )
+
+
+def _build(store: Path, segments: Sequence[SegmentEntry], dimension: int, rows: int, plan: Plan, final: Path) -> None:
+    folder = temporary_folder(final)
+    blocks = (Segment(store / "segments" / entry.id, entry, dimension).vectors for entry in segments)
+    build_index(plan, blocks, rows, dimension, folder)
+    crash_point("before_index_rename")
+    publish_folder(folder, final)
+
+
+def commit_version(
+    store: Path,
+    segments: Sequence[SegmentEntry],
+    *,
+    build: str,
+    recipe_hash: str,
+    inputs_hash: str,
+    encoder_config: EncoderConfig,
+    encoder: EncoderFingerprint,
+) -> Manifest:
+    """Index the segments and make them the store's next version.
+
+    The caller holds the writer lock.
+    """
+    parent = current_version(store)
+    manifest = Manifest(
+        version=(parent or 0) + 1,
+        parent=parent,
+        build=build,
+        recipe_hash=recipe_hash,
+        inputs_hash=inputs_hash,
+        metric="cosine",
+        dimension=encoder.dimension,
+        encoder_config=encoder_config,
+        encoder=encoder,
+        segments=tuple(segments),
+        indexes=ensure_index(store, segments, encoder.dimension),
+    )
+    commit(store, manifest)
+    return manifest

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from datastore import Datastore, EncoderConfig
+from datastore.encoders import load_encoder
+from datastore.segment import Passage, write_passages, write_vectors
+from datastore.write import commit_version, publish_segment
+
+ROOT = Path(__file__).resolve().parents[1]
+HASHING = EncoderConfig(model="hashing")
+
+StoreMaker = Callable[..., Datastore]
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """The folder of real data; a test that asks for it is skipped where it is absent."""
+    folder = Path(os.environ.get("COMPENDIA_TEST_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"real data is absent: {folder} (COMPENDIA_TEST_DATA names another folder)")
+    return folder
+
+
+@pytest.fixture
+def make_store(tmp_path: Path) -> StoreMaker:
+    """`make_store(texts, titles=…, ids=…, metadata=…, segment_rows=…)`: a store of one passage a document."""
+    count = 0
+
+    def make(
+        texts: Sequence[str],
+        *,
+        titles: Sequence[str] | None = None,
+        ids: Sequence[str] | None = None,
+        metadata: Sequence[Mapping[str, Any]] | None = None,
+        segment_rows: int = 1000,
+    ) -> Datastore:
+        nonlocal count
+        count += 1
+        path = tmp_path / f"store-{count}"
+        encoder = load_encoder(HASHING)
+        passages = [
+            Passage(
+                passage_id=f"test/{ids[i] if ids else i}#0",
+                document_id=ids[i] if ids else str(i),
+                source="test",
+                title=titles[i] if titles else "",
+                ordinal=0,
+                start=0,
+                end=len(text),
+                text=text,
+                metadata=metadata[i] if metadata else {},
+            )
+            for i, text in enumerate(texts)
+        ]
+        entries = []
+        for start in range(0, len(passages), segment_rows):
+            part = passages[start : start + segment_rows]
+
+            def fill(folder: Path, part: list[Passage] = part) -> int:
+                write_vectors(folder, encoder.encode_passages([passage.text for passage in part], truncate=True))
+                return write_passages(folder, part)
+
+            entries.append(publish_segment(path, f"seg{start}", len(part), fill))
+        commit_version(
+            path,
+            entries,
+            build="test",
+            recipe_hash="test",
+            inputs_hash="test",
+            encoder_config=HASHING,
+            encoder=encoder.fingerprint,
+        )
+        return Datastore.open(path)
+
+    return make
