@@ -3,7 +3,9 @@
 from .encoders import Encoder, EncoderConfig
 from .errors import CompendiaError, IntegrityError, MissingPackageError, NotFoundError, UsageError
 from .hits import Hit, Hits
+from .info import describe, read_rejects
 from .store import Datastore
+from .verify import verify
 
 __all__ = [
     "CompendiaError",
@@ -16,4 +18,7 @@ __all__ = [
     "MissingPackageError",
     "NotFoundError",
     "UsageError",
+    "describe",
+    "read_rejects",
+    "verify",
 ]

@@ -90,6 +90,8 @@ def temporary_folder(final: Path) -> Path:
 def writer_lock(store: Path) -> Iterator[None]:
     """Hold the store's one writer lock; the kernel lets go of it when the process dies.
 
+    Whatever a writer left half-written when it died is removed first.
+
     Raises
     ------
     CompendiaError
@@ -100,6 +102,12 @@ def writer_lock(store: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise CompendiaError(
-                f"another process is writing to {store}", hint="wait until it ends, then run the command again"
+                f"another process is writing to {store}",
+                hint="wait until it ends, then run the command again",
             ) from None
+        for leftover in (*store.glob(".*.tmp"), *store.glob("*/.*.tmp")):
+            if leftover.is_dir():
+                shutil.rmtree(leftover)
+            else:
+                leftover.unlink()
         yield

@@ -53,7 +53,9 @@ class Hits(Sequence[list[Hit]]):
 
     def __post_init__(self) -> None:
         if self.rows.ndim != 2 or self.rows.shape != self.scores.shape:
-            raise ValueError(f"expected rows and scores of one shape (nq, k), got {self.rows.shape} and {self.scores.shape}")
+            raise ValueError(
+                f"expected rows and scores of one shape (nq, k), got {self.rows.shape} and {self.scores.shape}"
+            )
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -72,7 +74,9 @@ class Hits(Sequence[list[Hit]]):
         return (self[i] for i in range(len(self)))
 
 
-def rank(rows: NDArray[np.int64], scores: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def rank(
+    rows: NDArray[np.int64], scores: NDArray[np.float32], k: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """The k best of each line: score descending, ties by row ascending; padded with -1 and -inf.
 
     `rows` and `scores` are (nq, m); entries with row -1 are absent.

@@ -51,7 +51,6 @@ class Manifest(_Frozen):
     parent: int | None
     build: Name = Field(description="builds/<build>.json holds times, host and funnel")
     recipe_hash: str
-    inputs_hash: str = Field(description="What was read: equal recipe and inputs mean there is nothing to do")
     metric: Literal["cosine"]
     dimension: int = Field(ge=1)
     encoder_config: EncoderConfig
@@ -69,7 +68,9 @@ def current_version(store: Path) -> int | None:
     except (UnicodeDecodeError, NotADirectoryError):
         text = "not text"
     if not text.isdigit():
-        raise IntegrityError(f"{store / 'CURRENT'} does not hold a version number", hint=f"compendia verify {store}")
+        raise IntegrityError(
+            f"{store / 'CURRENT'} does not hold a version number", hint=f"compendia verify {store}"
+        )
     return int(text)
 
 
@@ -101,7 +102,8 @@ def read_manifest(store: Path, version: int | None = None) -> Manifest:
     found = raw.get("format") if isinstance(raw, dict) else None
     if isinstance(found, int) and found > FORMAT:
         raise IntegrityError(
-            f"{path} has format {found}, this Compendia reads up to {FORMAT}", hint="pip install --upgrade compendia"
+            f"{path} has format {found}, this Compendia reads up to {FORMAT}",
+            hint="pip install --upgrade compendia",
         )
     try:
         return Manifest.model_validate(raw)

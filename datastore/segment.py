@@ -33,7 +33,9 @@ PASSAGES = pa.schema(
         pa.field("source", pa.string(), nullable=False),
         pa.field("title", pa.string(), nullable=False),
         pa.field("ordinal", pa.int32(), nullable=False),  # position among the document's passages, from 0
-        pa.field("start", pa.int32(), nullable=False),  # characters [start, end) of the document's normalised text
+        pa.field(
+            "start", pa.int32(), nullable=False
+        ),  # characters [start, end) of the document's normalised text
         pa.field("end", pa.int32(), nullable=False),
         pa.field("text", pa.string(), nullable=False),
         pa.field("metadata", pa.string(), nullable=False),  # JSON object: keeps a value's type
@@ -80,7 +82,10 @@ def write_passages(folder: Path, passages: Iterable[Passage]) -> int:
     encoded = [json.dumps(record, ensure_ascii=False, sort_keys=True) for record in metadata]
     table = pa.table([*columns[:-1], encoded], schema=PASSAGES)
     options = pa.ipc.IpcWriteOptions(compression="zstd")
-    with pa.OSFile(str(folder / "passages.arrow"), "wb") as sink, pa.ipc.new_file(sink, PASSAGES, options=options) as file:
+    with (
+        pa.OSFile(str(folder / "passages.arrow"), "wb") as sink,
+        pa.ipc.new_file(sink, PASSAGES, options=options) as file,
+    ):
         file.write_table(table, max_chunksize=ROWS_PER_BATCH)
     pq.write_table(_metadata_table(table, metadata), folder / "metadata.parquet", compression="zstd")
     return len(rows)
@@ -104,14 +109,17 @@ def write_vectors(folder: Path, vectors: NDArray[np.float32]) -> None:
     rounded = vectors.astype(np.float16)
     bad = ~np.isfinite(rounded).all(axis=1) | ~rounded.any(axis=1)
     if bad.any():
-        raise IntegrityError(f"the encoder gave a vector that is not finite or is zero, first at row {int(bad.argmax())}")
+        raise IntegrityError(
+            f"the encoder gave a vector that is not finite or is zero, first at row {int(bad.argmax())}"
+        )
     np.save(folder / "vectors.npy", rounded)
 
 
 def describe_files(folder: Path) -> dict[str, FileEntry]:
     """Size and checksum of each file in a folder, by name."""
     return {
-        file.name: FileEntry(bytes=file.stat().st_size, checksum=checksum(file)) for file in sorted(folder.iterdir())
+        file.name: FileEntry(bytes=file.stat().st_size, checksum=checksum(file))
+        for file in sorted(folder.iterdir())
     }
 
 
@@ -124,12 +132,17 @@ class Segment:
     def __init__(self, folder: Path, entry: SegmentEntry, dimension: int) -> None:
         self.entry = entry
         try:
-            self.vectors: NDArray[np.float16] = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
+            self.vectors: NDArray[np.float16] = np.load(
+                folder / "vectors.npy", mmap_mode="r", allow_pickle=False
+            )
             self._passages = pa.ipc.open_file(
-                pa.memory_map(str(folder / "passages.arrow")), options=pa.ipc.IpcReadOptions(use_threads=False)
+                pa.memory_map(str(folder / "passages.arrow")),
+                options=pa.ipc.IpcReadOptions(use_threads=False),
             )
         except (OSError, ValueError) as error:
-            raise IntegrityError(f"segment {entry.id} cannot be read: {error}", hint=f"compendia verify {folder.parents[1]}") from error
+            raise IntegrityError(
+                f"segment {entry.id} cannot be read: {error}", hint=f"compendia verify {folder.parents[1]}"
+            ) from error
         if self.vectors.shape != (entry.rows, dimension) or self.vectors.dtype != np.float16:
             raise IntegrityError(
                 f"segment {entry.id}: expected vectors ({entry.rows}, {dimension}) float16, "

@@ -36,8 +36,12 @@ class Datastore:
         self._encoder_config = encoder or manifest.encoder_config
         self._encoder: Encoder | None = None
         self._encoder_lock = threading.Lock()
-        self._segments = [Segment(path / "segments" / entry.id, entry, manifest.dimension) for entry in manifest.segments]
-        self._first_rows = np.array([0, *accumulate(entry.rows for entry in manifest.segments)], dtype=np.int64)
+        self._segments = [
+            Segment(path / "segments" / entry.id, entry, manifest.dimension) for entry in manifest.segments
+        ]
+        self._first_rows = np.array(
+            [0, *accumulate(entry.rows for entry in manifest.segments)], dtype=np.int64
+        )
         self._index = self._open_index()
 
     @classmethod
@@ -67,7 +71,9 @@ class Datastore:
         if not self.manifest.indexes:
             return ExactIndex([segment.vectors for segment in self._segments])
         if len(self.manifest.indexes) > 1:
-            raise IntegrityError("this version has several dense indexes", hint="pip install --upgrade compendia")
+            raise IntegrityError(
+                "this version has several dense indexes", hint="pip install --upgrade compendia"
+            )
         entry = self.manifest.indexes[0]
         if entry.segments != tuple(segment.id for segment in self.manifest.segments):
             raise IntegrityError(f"index {entry.id} does not cover the segments of version {self.version}")
@@ -115,7 +121,9 @@ class Datastore:
                 # A model may be moved to another place; its weights, limits and arithmetic may not change.
                 differing = [key for key in expected if key != "model" and expected[key] != got[key]]
                 if differing:
-                    details = ", ".join(f"{key} {got[key]!r} instead of {expected[key]!r}" for key in differing)
+                    details = ", ".join(
+                        f"{key} {got[key]!r} instead of {expected[key]!r}" for key in differing
+                    )
                     raise IntegrityError(
                         f"the encoder {self._encoder_config.model!r} is not the one that built {self.path}: {details}",
                         hint=f'Datastore.open(path, encoder="<the place of {self.manifest.encoder.model}>")',
@@ -123,11 +131,18 @@ class Datastore:
                 self._encoder = encoder
             return self._encoder
 
+    # A str is a Sequence[str] too; the first form that fits decides, so the overlap is harmless.
     @overload
-    def search(self, queries: str, k: int = 10, *, candidates: int | None = None) -> list[Hit]: ...
+    def search(  # type: ignore[overload-overlap]
+        self, queries: str, k: int = 10, *, candidates: int | None = None
+    ) -> list[Hit]: ...
     @overload
     def search(
-        self, queries: Sequence[str] | NDArray[np.floating[Any]], k: int = 10, *, candidates: int | None = None
+        self,
+        queries: Sequence[str] | NDArray[np.floating[Any]],
+        k: int = 10,
+        *,
+        candidates: int | None = None,
     ) -> Hits: ...
     def search(self, queries: Queries, k: int = 10, *, candidates: int | None = None) -> list[Hit] | Hits:
         """The k passages nearest to each query, by cosine of exact vectors.
@@ -167,12 +182,15 @@ class Datastore:
     def _vectors(self, queries: Queries) -> NDArray[np.float32]:
         if isinstance(queries, np.ndarray):
             if queries.ndim != 2 or queries.shape[1] != self.manifest.dimension:
-                raise UsageError(f"expected vectors of shape (n, {self.manifest.dimension}), got {queries.shape}")
+                raise UsageError(
+                    f"expected vectors of shape (n, {self.manifest.dimension}), got {queries.shape}"
+                )
             vectors = np.asarray(queries, dtype=np.float32)
             lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
             if not (np.isfinite(lengths) & (lengths > 0)).all():
                 raise UsageError("a query vector is zero or not finite")
-            return vectors / lengths
+            unit: NDArray[np.float32] = vectors / lengths
+            return unit
         texts = check_queries(queries)
         return self.encoder.encode_queries(texts)
 
@@ -204,7 +222,9 @@ class Datastore:
         numbers, positions = self._locate(rows)
         return [
             self._segments[number].read_hit(position, score)
-            for number, position, score in zip(numbers.tolist(), positions.tolist(), scores.tolist(), strict=True)
+            for number, position, score in zip(
+                numbers.tolist(), positions.tolist(), scores.tolist(), strict=True
+            )
         ]
 
     def read_column(self, name: str) -> list[Any]:
@@ -225,5 +245,7 @@ def check_queries(queries: str | Sequence[str]) -> list[str]:
         if not isinstance(text, str):
             raise UsageError(f"query {position} is a {type(text).__name__}, not a string")
         if not text.strip():
-            raise UsageError(f"query {position} is empty", hint="ask something, for example: how do I open a file?")
+            raise UsageError(
+                f"query {position} is empty", hint="ask something, for example: how do I open a file?"
+            )
     return texts

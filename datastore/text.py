@@ -21,14 +21,18 @@ def normalise(text: str) -> str:
 
     Character offsets of passages refer to this form. Idempotent.
     """
-    text = unicodedata.normalize("NFC", text).replace("\r\n", "\n").replace("\r", "\n")
-    text = _CONTROL.sub("", text)
+    text = _CONTROL.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
+    text = unicodedata.normalize(
+        "NFC", text
+    )  # after the removal: it may bring a letter and its accent together
     return _BLANK_LINES.sub("\n\n", _TRAILING.sub("", text)).strip()
 
 
 def content_hash(text: str) -> bytes:
     """16 bytes that are equal for texts that differ in case and white space only."""
-    return xxhash.xxh3_128_digest(_WHITESPACE.sub(" ", text).strip().casefold().encode("utf-8", "surrogatepass"))
+    return xxhash.xxh3_128_digest(
+        _WHITESPACE.sub(" ", text).strip().casefold().encode("utf-8", "surrogatepass")
+    )
 
 
 def words(text: str) -> list[str]:

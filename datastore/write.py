@@ -15,7 +15,9 @@ from .manifest import IndexEntry, Manifest, SegmentEntry, commit, current_versio
 from .segment import Segment, describe_files
 
 
-def publish_segment(store: Path, segment_id: str, documents: int, fill: Callable[[Path], int]) -> SegmentEntry:
+def publish_segment(
+    store: Path, segment_id: str, documents: int, fill: Callable[[Path], int]
+) -> SegmentEntry:
     """Write a segment through `fill(folder) -> rows` and give it its final name, all or nothing."""
     final = store / "segments" / segment_id
     folder = temporary_folder(final)
@@ -29,7 +31,9 @@ def publish_segment(store: Path, segment_id: str, documents: int, fill: Callable
 
 def content_key(*parts: object) -> str:
     """32 hex digits that name a thing by what it is made from; parts are anything that JSON can hold."""
-    return xxhash.xxh3_128_hexdigest(json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str).encode())
+    return xxhash.xxh3_128_hexdigest(
+        json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str).encode()
+    )
 
 
 def ensure_index(store: Path, segments: Sequence[SegmentEntry], dimension: int) -> tuple[IndexEntry, ...]:
@@ -56,7 +60,9 @@ def ensure_index(store: Path, segments: Sequence[SegmentEntry], dimension: int) 
     )
 
 
-def _build(store: Path, segments: Sequence[SegmentEntry], dimension: int, rows: int, plan: Plan, final: Path) -> None:
+def _build(
+    store: Path, segments: Sequence[SegmentEntry], dimension: int, rows: int, plan: Plan, final: Path
+) -> None:
     folder = temporary_folder(final)
     blocks = (Segment(store / "segments" / entry.id, entry, dimension).vectors for entry in segments)
     build_index(plan, blocks, rows, dimension, folder)
@@ -67,14 +73,14 @@ def _build(store: Path, segments: Sequence[SegmentEntry], dimension: int, rows: 
 def commit_version(
     store: Path,
     segments: Sequence[SegmentEntry],
+    indexes: Sequence[IndexEntry],
     *,
     build: str,
     recipe_hash: str,
-    inputs_hash: str,
     encoder_config: EncoderConfig,
     encoder: EncoderFingerprint,
 ) -> Manifest:
-    """Index the segments and make them the store's next version.
+    """Make segments and indexes, which are on disk already, the store's next version.
 
     The caller holds the writer lock.
     """
@@ -84,13 +90,12 @@ def commit_version(
         parent=parent,
         build=build,
         recipe_hash=recipe_hash,
-        inputs_hash=inputs_hash,
         metric="cosine",
         dimension=encoder.dimension,
         encoder_config=encoder_config,
         encoder=encoder,
         segments=tuple(segments),
-        indexes=ensure_index(store, segments, encoder.dimension),
+        indexes=tuple(indexes),
     )
     commit(store, manifest)
     return manifest

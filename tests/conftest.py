@@ -10,7 +10,7 @@ import pytest
 from datastore import Datastore, EncoderConfig
 from datastore.encoders import load_encoder
 from datastore.segment import Passage, write_passages, write_vectors
-from datastore.write import commit_version, publish_segment
+from datastore.write import commit_version, ensure_index, publish_segment
 
 ROOT = Path(__file__).resolve().parents[1]
 HASHING = EncoderConfig(model="hashing")
@@ -63,16 +63,18 @@ def make_store(tmp_path: Path) -> StoreMaker:
             part = passages[start : start + segment_rows]
 
             def fill(folder: Path, part: list[Passage] = part) -> int:
-                write_vectors(folder, encoder.encode_passages([passage.text for passage in part], truncate=True))
+                write_vectors(
+                    folder, encoder.encode_passages([passage.text for passage in part], truncate=True)
+                )
                 return write_passages(folder, part)
 
             entries.append(publish_segment(path, f"seg{start}", len(part), fill))
         commit_version(
             path,
             entries,
+            ensure_index(path, entries, encoder.fingerprint.dimension),
             build="test",
             recipe_hash="test",
-            inputs_hash="test",
             encoder_config=HASHING,
             encoder=encoder.fingerprint,
         )

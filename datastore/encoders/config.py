@@ -20,10 +20,14 @@ class EncoderConfig(BaseModel):
         default="float32", description="Arithmetic of the model; vectors are stored as float16 whatever it is"
     )
     max_tokens: int | None = Field(
-        default=None, gt=8, description="Tokens the encoder reads, special ones included; None: the model's own limit"
+        default=None,
+        gt=8,
+        description="Tokens the encoder reads, special ones included; None: the model's own limit",
     )
     query_prompt: str | None = Field(default=None, description="Put before a query; None: the model's own")
-    passage_prompt: str | None = Field(default=None, description="Put before a passage; None: the model's own")
+    passage_prompt: str | None = Field(
+        default=None, description="Put before a passage; None: the model's own"
+    )
     batch_size: int = Field(default=16, ge=1, description="Passages per forward pass")
     device: str | None = Field(default=None, description="`cpu`, `cuda:0` …; None: a GPU where there is one")
 

@@ -61,7 +61,9 @@ class HashingEncoder:
         for row, text in enumerate(texts):
             tokens = words(text.lower())
             if len(tokens) > self.token_budget and not truncate:
-                raise UsageError(f"passage {row} has {len(tokens)} tokens, the encoder reads {self.token_budget}")
+                raise UsageError(
+                    f"passage {row} has {len(tokens)} tokens, the encoder reads {self.token_budget}"
+                )
             for word, count in Counter(tokens[: self.token_budget]).items():
                 cell, sign = _cell_and_sign(word)
                 vectors[row, cell] += sign * (1.0 + np.log(count))

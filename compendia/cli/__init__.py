@@ -1,0 +1,66 @@
+"""The command line. Data goes to stdout, the rest to stderr; each command is one file beside this one."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from . import build, evaluate, info, search, verify
+
+app = typer.Typer(
+    name="compendia",
+    help="Raw corpora in, one compact versioned datastore out; retrieval from it, and how good it is.",
+    epilog="Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 integrity, 130 interrupted.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,  # noqa: ARG001 (read by main)
+) -> None:
+    if version:
+        from importlib.metadata import version as installed
+
+        typer.echo(installed("compendia"))
+        raise typer.Exit
+
+
+app.command("build")(build.build)
+app.command("search")(search.search)
+app.command("info")(info.info)
+app.command("verify")(verify.verify)
+app.add_typer(evaluate.app, name="eval")
+
+
+def main() -> NoReturn:
+    """Run the command line; an error becomes its message and exit code, a traceback only with --debug."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        typer.echo("interrupted; the same command goes on from here", err=True)
+        sys.exit(130)
+    except Exception as error:
+        if "--debug" in sys.argv:
+            raise
+        code, text = _describe(error)
+        typer.echo(text, err=True)
+        sys.exit(code)
+    sys.exit(0)
+
+
+def _describe(error: Exception) -> tuple[int, str]:
+    from .._folders import require
+
+    errors = require("datastore")
+    if isinstance(error, errors.CompendiaError):
+        return error.exit_code, f"error: {error}"
+    return (
+        1,
+        f"error: {type(error).__name__}: {error}\n  compendia --debug … shows where; this should not happen",
+    )

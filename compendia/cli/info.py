@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .output import Json, human_bytes, print_json, table
+
+
+def info(
+    store: Annotated[Path, typer.Argument(help="Folder of the store.")],
+    rejects: Annotated[
+        bool, typer.Option("--rejects", help="List what the build set aside, with its reason.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """What a store holds and what it costs."""
+    from .._folders import require
+
+    datastore = require("datastore")
+    with datastore.Datastore.open(store) as opened:
+        described = datastore.describe(opened)
+        listed = list(datastore.read_rejects(opened)) if rejects else []
+    if as_json:
+        print_json({**described, "rejects": listed} if rejects else described)
+        return
+    if rejects:
+        for reject in listed:
+            detail = f": {reject['detail']}" if reject["detail"] else ""
+            typer.echo(f"{reject['reason']}  {reject['source']}  {reject['location']}{detail}")
+        kept, dropped = (
+            len(listed),
+            sum(sum(source["dropped"].values()) for source in described["sources"].values()),
+        )
+        typer.echo(f"{dropped:,} records set aside, {kept:,} kept to read")
+        return
+    typer.echo(
+        f"{described['path']}, version {described['version']}: {described['passages']:,} passages "
+        f"of {described['documents']:,} documents, {described['dimension']} dimensions"
+    )
+    rows = [["source", "read", "dropped", "documents", "passages"]]
+    for name, source in described["sources"].items():
+        dropped_by = ", ".join(f"{reason} {count:,}" for reason, count in source["dropped"].items()) or "-"
+        rows.append(
+            [
+                name,
+                f"{source['records']:,}",
+                dropped_by,
+                f"{source['documents']:,}",
+                f"{source['passages']:,}",
+            ]
+        )
+    typer.echo(table(rows, right=(1, 3, 4)))
+    for place, parts in described["bytes"].items():
+        typer.echo(f"{place}: " + ", ".join(f"{name} {human_bytes(count)}" for name, count in parts.items()))
+    encoder = described["encoder"]
+    typer.echo(
+        f"encoder: {encoder['model']} ({encoder['dtype']}, {encoder['max_tokens']} tokens, {encoder['revision']})"
+    )
+    for index in described["indexes"]:
+        settings = ", ".join(f"{key} {value}" for key, value in index["parameters"].items())
+        typer.echo(f"index: {index['kind']} {index['family']} ({settings}) over {index['rows']:,} passages")
+    if not described["indexes"]:
+        typer.echo("index: none, the vectors are scanned exactly")

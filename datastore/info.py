@@ -1,0 +1,80 @@
+"""What a store holds and what it costs, without loading an encoder."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .errors import IntegrityError
+from .store import Datastore
+
+SCHEMA = "compendia.info/1"
+_KINDS = {"passages.arrow": "text", "metadata.parquet": "metadata", "vectors.npy": "vectors"}
+
+
+def describe(store: Datastore) -> dict[str, Any]:
+    """Passages, documents, bytes in RAM and on disk by component, sources, encoder and indexes; JSON-able."""
+    manifest = store.manifest
+    disk: Counter[str] = Counter()
+    for segment in manifest.segments:
+        for name, entry in segment.files.items():
+            disk[_KINDS[name]] += entry.bytes
+    disk["indexes"] = sum(entry.bytes for index in manifest.indexes for entry in index.files.values())
+    ram = store.ram_bytes
+    account = read_account(store)
+    return {
+        "schema": SCHEMA,
+        "path": str(store.path),
+        "version": store.version,
+        "passages": len(store),
+        "documents": sum(segment.documents for segment in manifest.segments),
+        "dimension": manifest.dimension,
+        "bytes": {
+            "ram": {**ram, "total": sum(ram.values())},
+            "disk": {**disk, "total": sum(disk.values())},
+        },
+        "sources": {name: _source(funnel) for name, funnel in account["sources"].items()},
+        "encoder": manifest.encoder.model_dump(),
+        "indexes": [
+            {
+                "id": index.id,
+                "kind": index.kind,
+                "family": index.family,
+                "parameters": index.parameters,
+                "rows": index.rows,
+            }
+            for index in manifest.indexes
+        ],
+        "build": {key: account[key] for key in ("finished", "executor", "seconds")},
+    }
+
+
+def _source(funnel: dict[str, Any]) -> dict[str, Any]:
+    return {key: funnel[key] for key in ("records", "dropped", "documents", "passages")}
+
+
+def read_account(store: Datastore) -> dict[str, Any]:
+    """The account of the build that made the store's version."""
+    path = _account_path(store, ".json")
+    try:
+        account: dict[str, Any] = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError) as error:
+        raise IntegrityError(f"the account of build {store.manifest.build} cannot be read: {path}") from error
+    return account
+
+
+def read_rejects(store: Datastore) -> Iterator[dict[str, Any]]:
+    """The kept sample of what the build set aside: source, reason, location, document_id, detail, sample."""
+    path = _account_path(store, ".rejects.jsonl")
+    try:
+        with path.open(encoding="utf-8") as lines:
+            yield from map(json.loads, lines)
+    except (FileNotFoundError, ValueError) as error:
+        raise IntegrityError(f"the rejects of build {store.manifest.build} cannot be read: {path}") from error
+
+
+def _account_path(store: Datastore, suffix: str) -> Path:
+    return store.path / "builds" / f"{store.manifest.build}{suffix}"

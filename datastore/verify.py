@@ -1,0 +1,84 @@
+"""Find every way in which a store's files are not what its manifest says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from .errors import CompendiaError
+from .files import checksum
+from .manifest import FileEntry, Manifest, read_manifest
+from .store import Datastore
+
+_SELF_SEARCHES = 20
+
+
+def verify(path: Path) -> list[str]:
+    """One line a fault; empty when the current version is whole.
+
+    Checked: each file's size and checksum, that passage ids are unique and document rows are in order, that
+    vectors have length one, and that the index finds a sample of the store's own vectors.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no store.
+    """
+    manifest = read_manifest(path)
+    faults = list(_file_faults(path, manifest))
+    # What the files' contents say means nothing while the files themselves are wrong.
+    return faults or list(_content_faults(path))
+
+
+def _file_faults(path: Path, manifest: Manifest) -> Iterator[str]:
+    for kind, entries in (("segments", manifest.segments), ("indexes", manifest.indexes)):
+        for entry in entries:
+            for name, expected in entry.files.items():
+                fault = _file_fault(path / kind / entry.id / name, expected)
+                if fault:
+                    yield f"{kind}/{entry.id}/{name}: {fault}"
+
+
+def _file_fault(file: Path, expected: FileEntry) -> str | None:
+    if not file.is_file():
+        return "is missing"
+    if file.stat().st_size != expected.bytes:
+        return f"has {file.stat().st_size} bytes instead of {expected.bytes}"
+    if checksum(file) != expected.checksum:
+        return "has another checksum than when it was written"
+    return None
+
+
+def _content_faults(path: Path) -> Iterator[str]:
+    try:
+        store = Datastore.open(path)
+    except CompendiaError as error:
+        yield error.message
+        return
+    ids = store.read_column("passage_id")
+    if len(ids) != len(store):
+        yield f"{len(ids)} passages in text, {len(store)} in the manifest"
+        return
+    if len(set(ids)) < len(ids):
+        yield f"{len(ids) - len(set(ids))} passage ids occur twice"
+    if store.manifest.encoder.normalised:
+        yield from _length_faults(store)
+    sample = np.unique(np.linspace(0, len(store) - 1, _SELF_SEARCHES).astype(np.int64))
+    vectors = store.read_vectors(sample).astype(np.float32)
+    best = store.search(vectors, k=1).scores[:, 0]
+    lost = int((best < np.einsum("ij,ij->i", vectors, vectors) - 0.01).sum())
+    if lost:
+        yield f"the index does not find {lost} of {len(sample)} of the store's own vectors"
+
+
+def _length_faults(store: Datastore) -> Iterator[str]:
+    step = 65_536
+    for start in range(0, len(store), step):
+        rows = np.arange(start, min(start + step, len(store)))
+        lengths = np.linalg.norm(store.read_vectors(rows).astype(np.float32), axis=1)
+        bad = np.flatnonzero(~(np.abs(lengths - 1.0) < 0.01))
+        if len(bad):
+            yield f"row {start + int(bad[0])} and {len(bad) - 1} more have vectors whose length is not one"
+            return

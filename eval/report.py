@@ -1,0 +1,26 @@
+"""What every report says of the store that it measured."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from datastore import Datastore
+
+
+@dataclass(frozen=True)
+class StoreDescription:
+    """Enough to tell whether two reports measured the same store."""
+
+    path: str
+    version: int
+    recipe_hash: str
+    encoder: str
+
+    @classmethod
+    def of(cls, store: Datastore) -> StoreDescription:
+        manifest = store.manifest
+        return cls(str(store.path), manifest.version, manifest.recipe_hash, manifest.encoder.model)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+
+from datastore import CompendiaError
+
+from . import Result, Task
+
+
+class ProcessExecutor:
+    """Spawned worker processes of this machine."""
+
+    in_process = False
+
+    def __init__(self, pool: ProcessPoolExecutor, workers: int) -> None:
+        self._pool = pool
+        self._window = 2 * workers
+
+    def map(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[tuple[Task, Result]]:
+        running: dict[Future[Result], Task] = {}
+        waiting = iter(tasks)
+        try:
+            while True:
+                while len(running) < self._window and (task := next(waiting, None)) is not None:
+                    running[self._pool.submit(function, task)] = task
+                if not running:
+                    return
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield running.pop(future), future.result()
+        except BrokenProcessPool as error:
+            raise CompendiaError(
+                "a worker process died (killed, or out of memory)",
+                hint="run the same command again: it goes on from the last complete shard",
+            ) from error
+
+
+def _die_with_parent() -> None:
+    """A worker whose parent was killed must not go on writing beside the next run (Linux: PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+@contextmanager
+def process(workers: int) -> Iterator[ProcessExecutor]:
+    # Spawned, not forked: a fork of a process with running threads (torch, Arrow) can deadlock.
+    pool = ProcessPoolExecutor(
+        workers, mp_context=multiprocessing.get_context("spawn"), initializer=_die_with_parent
+    )
+    try:
+        yield ProcessExecutor(pool, workers)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,208 @@
+"""The recipe: all that decides what a store holds. A YAML file, then the environment, then `--set`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from datastore import EncoderConfig, NotFoundError, UsageError
+from datastore.errors import nearest
+from datastore.write import content_key
+
+from .filters import Filters
+from .sources import SourceConfig
+
+ENVIRONMENT_PREFIX = "COMPENDIA__"
+
+
+class ChunkConfig(BaseModel):
+    """How documents become passages."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    mode: Literal["passages", "document"] = Field(
+        default="passages",
+        description="`passages`: cut at sentence ends so that the encoder reads every token; `document`: one passage "
+        "a document, of which the encoder reads the beginning (the protocol of published BEIR figures)",
+    )
+    max_tokens: int | None = Field(
+        default=None,
+        ge=8,
+        description="Tokens of a passage with its title, in the encoder's count; None: all it reads",
+    )
+    with_title: bool = Field(
+        default=True, description="Put the document's title before each passage it embeds"
+    )
+
+
+class ShardConfig(BaseModel):
+    """The unit of parallel work and of resuming: at most this much text."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    documents: int = Field(default=2_000, ge=1)
+    characters: int = Field(default=2_000_000, ge=1)
+
+
+class Recipe(BaseModel):
+    """Everything that decides what a store holds. Inert: nothing is loaded, opened or created."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    out: Path | None = Field(default=None, description="Folder of the store; `--out` wins")
+    root: Path = Field(default=Path(), description="Folder that relative paths of file sources start from")
+    sources: tuple[SourceConfig, ...] = Field(
+        min_length=1, description="Earlier sources win among duplicates"
+    )
+    filters: Filters = Filters()
+    deduplicate: Literal["exact", "none"] = Field(
+        default="exact",
+        description="`exact`: of documents that differ in case and white space only, the first is kept",
+    )
+    chunk: ChunkConfig = ChunkConfig()
+    encoder: EncoderConfig = EncoderConfig()
+    shard: ShardConfig = ShardConfig()
+
+    @field_validator("sources")
+    @classmethod
+    def _unique_names(cls, sources: tuple[SourceConfig, ...]) -> tuple[SourceConfig, ...]:
+        names = [source.name for source in sources]
+        if len(set(names)) < len(names):
+            raise ValueError(f"source names must differ, got {', '.join(names)}")
+        return sources
+
+    def rooted_sources(self) -> tuple[SourceConfig, ...]:
+        """The sources with the places they are read from."""
+        return tuple(
+            source.model_copy(update={"path": str(self.root / source.path)})
+            if source.kind == "files"
+            else source
+            for source in self.sources
+        )
+
+    def content(self) -> dict[str, Any]:
+        """The recipe as plain data, without where the input lies and where the store goes."""
+        return self.model_dump(mode="json", exclude={"out", "root"})
+
+    def hash(self) -> str:
+        return content_key(self.content())
+
+
+def load_recipe(
+    path: Path, settings: Sequence[str] = (), environment: Mapping[str, str] | None = None
+) -> Recipe:
+    """A recipe from a YAML file, overridden by `COMPENDIA__A__B=c` variables and `a.b=c` settings.
+
+    Raises
+    ------
+    NotFoundError
+        If the file is not there.
+    UsageError
+        If it is not YAML, has an unknown key (the nearest known one is named), or a value that cannot be.
+    """
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise NotFoundError(f"there is no recipe at {path}", hint="configs/ holds complete ones") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not YAML: {error}") from error
+    if not isinstance(data, dict):
+        raise UsageError(f"{path} is not a recipe: expected keys and values, got {type(data).__name__}")
+    return make_recipe(data, settings, environment, origin=str(path))
+
+
+def make_recipe(
+    data: dict[str, Any],
+    settings: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+    *,
+    origin: str = "recipe",
+) -> Recipe:
+    """A recipe from plain data with the same overrides and errors as `load_recipe`."""
+    for name, value in sorted((os.environ if environment is None else environment).items()):
+        if name.startswith(ENVIRONMENT_PREFIX):
+            _override(data, name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__"), value, name)
+    for setting in settings:
+        key, separator, value = setting.partition("=")
+        if not separator:
+            raise UsageError(
+                f"cannot read the setting {setting!r}", hint="write --set encoder.dtype=bfloat16"
+            )
+        _override(data, key.split("."), value, setting)
+    try:
+        return Recipe.model_validate(data)
+    except ValidationError as error:
+        raise UsageError("\n".join(f"{origin}: {line}" for line in _explain(error))) from error
+
+
+def _override(data: dict[str, Any], keys: list[str], value: str, setting: str) -> None:
+    """Set a dotted key; a number steps into a list, and a list of sources may be addressed by source name."""
+    target: Any = data
+    for key in keys[:-1]:
+        if isinstance(target, list):
+            target = _list_item(target, key, setting)
+        elif isinstance(target, dict):
+            target = target.setdefault(key, {})
+        else:
+            raise UsageError(f"the setting {setting!r} goes into {key!r}, which is a value")
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise UsageError(f"the value of {setting!r} is not YAML") from error
+    if not isinstance(target, dict):
+        raise UsageError(
+            f"the setting {setting!r} does not name a key", hint="for example sources.wikipedia.limit=100"
+        )
+    target[keys[-1]] = parsed
+
+
+def _list_item(items: list[Any], key: str, setting: str) -> Any:
+    for position, item in enumerate(items):
+        if key == str(position) or (isinstance(item, dict) and item.get("name") == key):
+            return item
+    names = [str(item.get("name")) for item in items if isinstance(item, dict)]
+    raise UsageError(f"the setting {setting!r} names no item {key!r}", hint=nearest(key, names))
+
+
+def _explain(error: ValidationError) -> list[str]:
+    """One line a fault; an unknown key names the nearest one that is known there."""
+    lines = []
+    for fault in error.errors():
+        where = ".".join(str(part) for part in fault["loc"])
+        if fault["type"] == "extra_forbidden":
+            *parents, key = fault["loc"]
+            lines.append(f"unknown key {where!r}: {nearest(str(key), _known_keys(parents))}")
+        else:
+            lines.append(f"{where}: {fault['msg']}, got {fault['input']!r}"[:500])
+    return lines
+
+
+def _known_keys(parents: Sequence[str | int]) -> list[str]:
+    """The keys of the model at a place in a recipe, found by walking the JSON schema."""
+    schema = Recipe.model_json_schema()
+    node: Any = schema
+    for part in parents:
+        node = _resolve(schema, node)
+        if isinstance(part, int):
+            node = node.get("items", {})
+        elif "discriminator" in node:
+            node = {"$ref": node["discriminator"]["mapping"][part]}
+        else:
+            node = node.get("properties", {}).get(part, {})
+    return list(_resolve(schema, node).get("properties", {}))
+
+
+def _resolve(schema: Any, node: Any) -> Any:
+    """Follow a reference; of several alternatives take the one that is an object."""
+    for alternative in node.get("anyOf", []):
+        if "$ref" in alternative:
+            node = alternative
+    while "$ref" in node:
+        node = schema["$defs"][node["$ref"].rpartition("/")[2]]
+    return node

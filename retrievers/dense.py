@@ -1,0 +1,58 @@
+"""Nearest neighbours of the query's vector: an index proposes, exact vectors decide."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from datastore import Datastore, Hits, UsageError
+
+from .parameters import integer, written
+from .protocol import check_request
+
+
+@dataclass(frozen=True, repr=False)
+class Dense:
+    """`Datastore.search` as a chain.
+
+    Attributes
+    ----------
+    candidates
+        Rows that the index proposes and exact vectors decide about, hence the most hits there can be.
+        None: 4 k, at least k + 30.
+    """
+
+    candidates: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.candidates is not None:
+            object.__setattr__(self, "candidates", integer("candidates", self.candidates, at_least=1))
+
+    def __call__(self, *, candidates: int | None = candidates) -> Dense:
+        """A chain with these parameters; what is not given has its default."""
+        return Dense(candidates)
+
+    def __repr__(self) -> str:
+        return written("dense", self)
+
+    def on(self, store: Datastore) -> DenseRetriever:
+        return DenseRetriever(self, store)
+
+
+@dataclass(frozen=True)
+class DenseRetriever:
+    chain: Dense
+    store: Datastore
+
+    def retrieve(self, queries: Sequence[str], k: int) -> Hits:
+        texts = check_request(queries, k)
+        candidates = self.chain.candidates
+        if candidates is not None and candidates < k:
+            raise UsageError(
+                f"{self.chain} has at most {candidates} hits, {k} were asked for",
+                hint=f"dense(candidates={4 * k}); a fusion asks each of its arms for depth hits, 100 if not set",
+            )
+        return self.store.search(texts, k, candidates=candidates)
+
+
+dense = Dense()

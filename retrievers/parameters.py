@@ -1,0 +1,55 @@
+"""The parameters of chains: checked once where they enter, and written back in one form."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields
+from numbers import Integral, Real
+from typing import TYPE_CHECKING
+
+from datastore import UsageError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+
+def integer(name: str, value: object, *, at_least: int) -> int:
+    """`value` as an int.
+
+    Raises
+    ------
+    UsageError
+        If it is not a whole number, or below `at_least`.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise UsageError(f"{name} must be a whole number, got {value!r}")
+    if value < at_least:
+        raise UsageError(f"{name} must be at least {at_least}, got {value}")
+    return int(value)
+
+
+def number(name: str, value: object) -> float:
+    """`value` as a float, so that 1 and 1.0 print alike.
+
+    Raises
+    ------
+    UsageError
+        If it is not a finite number.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+        raise UsageError(f"{name} must be a finite number, got {value!r}")
+    return float(value)
+
+
+def written(name: str, chain: DataclassInstance, *arguments: object) -> str:
+    """`name(argument, parameter=value)` without parameters at their default; the bare name if nothing is left.
+
+    A chain's fields are its parameters, except `arms`, which are its arguments.
+    """
+    parameters = [
+        f"{field.name}={getattr(chain, field.name)!r}"
+        for field in fields(chain)
+        if field.name != "arms" and getattr(chain, field.name) != field.default
+    ]
+    inside = ", ".join([*map(str, arguments), *parameters])
+    return f"{name}({inside})" if inside else name

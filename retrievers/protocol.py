@@ -1,0 +1,47 @@
+"""A chain says how to search; bound to a store it becomes a retriever, which does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from datastore import Datastore, Hits
+from datastore.store import check_queries
+
+from .parameters import integer
+
+
+class Retriever(Protocol):
+    """Texts in, ranked passages of one version of one store out. Safe for concurrent use."""
+
+    def retrieve(self, queries: Sequence[str], k: int) -> Hits:
+        """The k best passages for each query; `timings_ms` has a key for each stage.
+
+        Raises
+        ------
+        UsageError
+            If k is not positive, or a query is empty or not a string.
+        """
+
+
+@runtime_checkable
+class Chain(Protocol):
+    """How to search, as data: frozen, hashable, equal by value, bound to nothing.
+
+    Its `str` is what one writes to get it, in Python and through `parse`.
+    """
+
+    def on(self, store: Datastore) -> Retriever:
+        """Bind to the version that `store` has open."""
+
+
+def check_request(queries: Sequence[str], k: int) -> list[str]:
+    """The queries as a list, once they and k are known to make sense.
+
+    Raises
+    ------
+    UsageError
+        If k is not positive, or a query is empty or not a string.
+    """
+    integer("k", k, at_least=1)
+    return check_queries(queries)

@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from datastore import CompendiaError, Datastore, UsageError, describe, read_rejects, verify
+from datastore.files import writer_lock
+from pipelines import Recipe, build, make_recipe
+
+
+def with_settings(recipe: Recipe, *settings: str) -> Recipe:
+    return make_recipe(recipe.model_dump(mode="json"), settings, environment={})
+
+
+def test_the_funnel_accounts_for_every_record(recipe, tmp_path):
+    report = build(recipe, tmp_path / "store")
+
+    articles, notes = report.sources["articles"], report.sources["notes"]
+    # Article i has 1 + i % 60 sentences of 8 words: two articles have one sentence, which is below nine words.
+    assert (articles.records, articles.documents, articles.dropped) == (120, 118, Counter(too_short=2))
+    # Ten notes repeat articles in capitals; the article of copy 0 was too short itself, and so is its copy.
+    assert (notes.records, notes.documents, notes.dropped) == (30, 20, Counter(exact_duplicate=9, too_short=1))
+    with Datastore.open(tmp_path / "store") as store:
+        assert len(store) == report.passages == articles.passages + notes.passages
+        assert Counter(store.read_column("source")) == {"articles": articles.passages, "notes": notes.passages}
+        assert len(set(store.read_column("document_id"))) == 138
+    assert verify(tmp_path / "store") == []
+
+
+def test_passages_are_the_documents_characters_in_order(recipe, corpus, tmp_path):
+    build(recipe, tmp_path / "store")
+
+    texts = {}
+    for file in sorted((corpus / "articles").iterdir()):
+        texts.update({record["id"]: record["text"] for record in map(json.loads, file.read_text().splitlines())})
+    with Datastore.open(tmp_path / "store") as store:
+        hits = [hit for hit in store.read_hits(*_all_rows(store)) if hit.source == "articles"]
+    assert len({hit.document_id for hit in hits if hit.passage_id.endswith("#1")}) > 30
+    for hit in hits:
+        assert hit.text in texts[hit.document_id]
+        assert hit.title.startswith(f"Article {hit.document_id[1:]} on")
+        assert hit.metadata == {"year": 1900 + int(hit.document_id[1:])}
+    joined = Counter()
+    for hit in hits:
+        joined[hit.document_id] += len(hit.text.split())
+    assert joined == {name: len(text.split()) for name, text in texts.items() if len(text.split()) >= 9}
+
+
+def _all_rows(store):
+    import numpy as np
+
+    return np.arange(len(store)), np.zeros(len(store), dtype=np.float32)
+
+
+def test_the_best_hit_is_the_passage_that_says_it(recipe, tmp_path):
+    build(recipe, tmp_path / "store")
+
+    with Datastore.open(tmp_path / "store") as store:
+        assert store.search("Note 13 says that deserts are well worth seeing", k=1)[0].passage_id == "notes/n13#0"
+
+
+@pytest.mark.parametrize("executor", ["process", "ray"])
+def test_all_executors_make_the_same_store(recipe, tmp_path, content_of, executor):
+    build(recipe, tmp_path / "serial")
+
+    build(recipe, tmp_path / "other", executor=executor, workers=2)
+
+    assert content_of(tmp_path / "other") == content_of(tmp_path / "serial")
+
+
+def test_building_again_changes_nothing(recipe, tmp_path, content_of):
+    first = build(recipe, tmp_path / "store")
+    before = content_of(tmp_path / "store")
+
+    second = build(recipe, tmp_path / "store")
+
+    assert (first.changed, second.changed, second.version) == (True, False, 1)
+    assert content_of(tmp_path / "store") == before
+
+
+def test_a_new_file_makes_a_new_version_and_embeds_only_what_is_new(recipe, corpus, tmp_path, jsonl):
+    build(recipe, tmp_path / "store")
+    before = {folder.name: folder.stat().st_mtime_ns for folder in (tmp_path / "store" / "segments").iterdir()}
+    jsonl(corpus / "articles" / "part-9.jsonl", [{"id": "new", "text": "A new article about the moons of distant planets, at last."}])
+
+    report = build(recipe, tmp_path / "store")
+
+    after = {folder.name: folder.stat().st_mtime_ns for folder in (tmp_path / "store" / "segments").iterdir()}
+    assert (report.version, report.changed, report.sources["articles"].documents) == (2, True, 119)
+    assert before.items() <= after.items()
+    assert len(after) == len(before) + 1
+    with Datastore.open(tmp_path / "store") as store:
+        assert store.search("moons of distant planets", k=1)[0].document_id == "new"
+
+
+def test_another_recipe_for_the_same_store_is_refused_and_names_what_changed(recipe, tmp_path):
+    build(recipe, tmp_path / "store")
+    other = with_settings(recipe, "chunk.with_title=false", "filters.length.min_words=3")
+
+    with pytest.raises(UsageError, match=r"changed: chunk\.with_title, filters\.length\.min_words") as error:
+        build(other, tmp_path / "store")
+
+    assert "--replace" in str(error.value)
+    report = build(other, tmp_path / "store", replace=True)
+    assert (report.version, report.sources["articles"].documents) == (2, 120)
+
+
+def test_where_the_input_lies_is_not_part_of_the_recipe(recipe, corpus, tmp_path):
+    build(recipe, tmp_path / "store")
+    shutil.copytree(corpus, tmp_path / "moved")
+
+    report = build(recipe.model_copy(update={"root": tmp_path / "moved"}), tmp_path / "store")
+
+    assert not report.changed
+
+
+def test_ids_repeat_within_a_source_but_not_across(tmp_path, jsonl):
+    jsonl(tmp_path / "a.jsonl", [{"id": "x", "text": "first text"}, {"id": "X", "text": "other case"}, {"id": "x", "text": "second text"}])
+    jsonl(tmp_path / "b.jsonl", [{"id": "x", "text": "third text"}])
+    sources = [{"name": name, "kind": "files", "path": str(tmp_path / f"{name}.jsonl")} for name in "ab"]
+    recipe = make_recipe({"name": "t", "sources": sources, "encoder": {"model": "hashing"}}, environment={})
+
+    report = build(recipe, tmp_path / "store")
+
+    assert report.sources["a"].dropped == {"duplicate_id": 1}
+    with Datastore.open(tmp_path / "store") as store:
+        assert store.read_column("passage_id") == ["a/x#0", "a/X#0", "b/x#0"]
+        assert store.read_column("text") == ["first text", "other case", "third text"]
+        (reject,) = read_rejects(store)
+    assert reject == {
+        "source": "a",
+        "reason": "duplicate_id",
+        "location": "a.jsonl:3",
+        "document_id": "x",
+        "detail": "the same as a.jsonl:1",
+        "sample": "second text",
+    }
+
+
+def test_duplicates_stay_when_the_recipe_says_so(recipe, tmp_path):
+    report = build(with_settings(recipe, "deduplicate=none"), tmp_path / "store")
+
+    assert report.sources["notes"].dropped == {"too_short": 1}
+
+
+def test_a_limit_holds_over_all_files_of_a_source(recipe, tmp_path):
+    report = build(with_settings(recipe, "sources.articles.limit=50"), tmp_path / "store")
+
+    assert report.sources["articles"].documents == 50
+
+
+def test_document_mode_counts_what_the_encoder_does_not_read(recipe, tmp_path):
+    report = build(with_settings(recipe, "chunk.mode=document"), tmp_path / "store")
+
+    articles = report.sources["articles"]
+    assert articles.passages == articles.documents == 118
+    # Titles have 4 words and stand before 8 (1 + i % 60) words; the encoder reads 64.
+    assert articles.unread_tokens == sum(max(0, 4 + 8 * (1 + i % 60) - 64) for i in range(120))
+
+
+def test_nothing_left_is_an_error_that_says_why_and_leaves_no_version(tmp_path, jsonl):
+    jsonl(tmp_path / "in.jsonl", [{"id": 1, "text": "two words"}, {"id": 2}])
+    source = {"name": "s", "kind": "files", "path": str(tmp_path / "in.jsonl")}
+    recipe = make_recipe(
+        {"name": "t", "sources": [source], "filters": {"length": {"min_words": 5}}, "encoder": {"model": "hashing"}}, environment={}
+    )
+
+    with pytest.raises(CompendiaError, match=r"no passage is left of 2 records \((too_short 1, no_text 1|no_text 1, too_short 1)\)"):
+        build(recipe, tmp_path / "store")
+
+    assert not (tmp_path / "store" / "CURRENT").exists()
+
+
+def test_a_folder_that_is_something_else_is_not_built_into(recipe, tmp_path):
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "thesis.tex").write_text("precious")
+
+    with pytest.raises(UsageError, match=r"is not a datastore and not empty \(thesis.tex"):
+        build(recipe, tmp_path / "home")
+
+
+def test_two_writers_at_once_are_refused(recipe, tmp_path):
+    build(recipe, tmp_path / "store")
+
+    with writer_lock(tmp_path / "store"), pytest.raises(CompendiaError, match="another process is writing"):
+        build(recipe, tmp_path / "store")
+
+
+def test_without_a_folder_for_the_store(recipe):
+    with pytest.raises(UsageError, match="where should the store go"):
+        build(recipe)
+
+
+def test_info_of_a_built_store(recipe, tmp_path):
+    report = build(recipe, tmp_path / "store")
+
+    with Datastore.open(tmp_path / "store") as store:
+        info = describe(store)
+    assert info["sources"]["notes"] == {"records": 30, "dropped": {"exact_duplicate": 9, "too_short": 1}, "documents": 20, "passages": report.sources["notes"].passages}
+    assert info["build"]["executor"] == "serial"

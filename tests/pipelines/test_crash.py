@@ -1,0 +1,111 @@
+"""`kill -9` in the middle of a build, then the same command again: the same store as an undisturbed build."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from datastore import Datastore, verify
+
+POINTS = [
+    "after_unit_read",
+    "after_shard_chunked",
+    "after_embedding",
+    "before_segment_rename",
+    "after_segment_fsync",
+    "after_segment_fsync:4",
+    "before_index_rename",
+    "before_manifest_rename",
+    "after_manifest_rename",
+    "after_current",
+]
+
+
+@pytest.fixture
+def command(recipe, tmp_path: Path) -> list[str]:
+    """The command line of a build large enough to have an index."""
+    data = {**recipe.model_dump(mode="json"), "chunk": {"max_tokens": 16}}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(data))
+    return [sys.executable, "-m", "compendia", "build", str(tmp_path / "recipe.yaml"), "--out"]
+
+
+def run(command: list[str], crash_at: str = "") -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "COMPENDIA_CRASH_AT": crash_at}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
+
+
+@pytest.fixture
+def undisturbed(command, tmp_path, content_of) -> dict[str, bytes]:
+    done = run([*command, str(tmp_path / "undisturbed")])
+    assert done.returncode == 0, done.stderr
+    return content_of(tmp_path / "undisturbed")
+
+
+def segments(store: Path) -> dict[str, int]:
+    return {folder.name: folder.stat().st_mtime_ns for folder in (store / "segments").glob("[!.]*")}
+
+
+def test_killed_at_each_named_point_under_serial(command, tmp_path, content_of, undisturbed):
+    assert any(name.startswith("indexes/") for name in undisturbed)
+    for point in POINTS:
+        store = tmp_path / point.replace(":", "-")
+
+        killed = run([*command, str(store)], crash_at=point)
+
+        assert killed.returncode == -signal.SIGKILL, (point, killed.stderr)
+        finished = segments(store) if (store / "segments").exists() else {}
+        if (store / "CURRENT").exists():
+            Datastore.open(store).close()
+        again = run([*command, str(store)])
+        assert again.returncode == 0, (point, again.stderr)
+        assert content_of(store) == undisturbed, point
+        # What was complete is not embedded again.
+        assert finished.items() <= segments(store).items(), point
+        assert verify(store) == []
+
+
+@pytest.mark.parametrize(
+    ("executor", "point", "code"),
+    [
+        ("process", "after_segment_fsync:2", 1),  # a worker dies, the build says so
+        ("process", "before_manifest_rename", -signal.SIGKILL),
+        ("ray", "before_manifest_rename", -signal.SIGKILL),
+    ],
+)
+def test_killed_under_other_executors(command, tmp_path, content_of, undisturbed, executor, point, code):
+    store = tmp_path / "store"
+    parallel = [*command, str(store), "--executor", executor, "--workers", "2"]
+
+    killed = run(parallel, crash_at=point)
+
+    assert killed.returncode == code, killed.stderr
+    if code == 1:
+        assert "run the same command again" in killed.stderr
+    again = run(parallel)
+    assert again.returncode == 0, again.stderr
+    assert content_of(store) == undisturbed
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_killed_at_a_random_moment(command, tmp_path, content_of, undisturbed, seed):
+    store = tmp_path / "store"
+    parallel = [*command, str(store), "--executor", "process", "--workers", "2"]
+    with subprocess.Popen(parallel, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 60
+        while not (store / "work").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(random.Random(seed).uniform(0.0, 2.5))
+        process.kill()
+
+    again = run(parallel)
+
+    assert again.returncode == 0, again.stderr
+    assert content_of(store) == undisturbed

@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import pickle
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import retrievers
+from datastore import UsageError
+from retrievers import Chain, bm25, dense, parse, rrf, weighted
+
+positive = st.floats(min_value=1e-6, max_value=1e6)
+leaves = st.one_of(
+    st.builds(dense, candidates=st.none() | st.integers(1, 10**6)),
+    st.builds(
+        bm25,
+        k1=positive,
+        b=st.floats(0, 1),
+        language=st.sampled_from([None, "english", "german", "porter"]),
+    ),
+)
+
+
+@st.composite
+def fusions(draw, arms):
+    chosen = draw(st.lists(arms, min_size=1, max_size=3))
+    depth = draw(st.integers(1, 1000))
+    if draw(st.booleans()):
+        return rrf(*chosen, k=draw(st.integers(0, 1000)), depth=depth)
+    weights = draw(st.none() | st.lists(positive, min_size=len(chosen), max_size=len(chosen)))
+    return weighted(*chosen, weights=weights, depth=depth)
+
+
+chains = st.recursive(leaves, fusions, max_leaves=6)
+
+
+@given(chains)
+def test_what_prints_parses_back(chain):
+    assert parse(str(chain)) == chain
+    assert hash(parse(str(chain))) == hash(chain)
+    assert str(parse(str(chain))) == str(chain)
+
+
+@given(chains)
+def test_chains_survive_pickling(chain):
+    assert pickle.loads(pickle.dumps(chain)) == chain
+
+
+@pytest.mark.parametrize(
+    ("text", "chain"),
+    [
+        ("dense", dense),
+        (" bm25() ", bm25),
+        ("rrf", rrf(dense, bm25)),
+        ("rrf(dense(candidates=200), bm25)", rrf(dense(candidates=200), bm25)),
+        (
+            'weighted(bm25(language="german"), dense, weights=[1, 2.5])',
+            weighted(bm25(language="german"), dense, weights=(1, 2.5)),
+        ),
+        (
+            "rrf(\n  dense,\n  weighted(dense, bm25, depth=10),\n)",
+            rrf(dense, weighted(dense, bm25, depth=10)),
+        ),
+        ("bm25(language=None, b=0.5)", bm25(language=None, b=0.5)),
+    ],
+)
+def test_text_and_python_mean_the_same(text, chain):
+    assert parse(text) == chain
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ("bm52", "there is no retriever 'bm52'", 'did you mean "bm25"? known: bm25, dense, rrf, weighted'),
+        ("zzz", "there is no retriever 'zzz'", "known: bm25, dense, rrf, weighted"),
+        (
+            "rrf(dence, bm25)",
+            "there is no retriever 'dence'",
+            'did you mean "dense"? known: bm25, dense, rrf, weighted',
+        ),
+        (
+            "dense(candidate=9)",
+            "dense has no parameter 'candidate'",
+            'did you mean "candidates"? known: candidates',
+        ),
+        ("rrf(bm25, c=9)", "rrf has no parameter 'c'", "known: depth, k"),
+        ("dense(200)", "dense takes its parameters by name, got 200", "known: candidates"),
+        ("dense(bm25)", "dense takes its parameters by name, got bm25", "known: candidates"),
+        ("rrf(dense, 60)", "60 is not a retriever", "known: bm25, dense, rrf, weighted"),
+        ("rrf(*arms)", "*arms is not a retriever", "known: bm25, dense, rrf, weighted"),
+        ("rrf(**all)", "rrf takes its parameters one by one, not as **all", "known: depth, k"),
+        ("dense(candidates=1, candidates=2)", "dense is given candidates twice", None),
+        ("dense(candidates=2*100)", "2 * 100 is not a value", "values are numbers, 'text', None and (1, 2)"),
+        ("bm25(b=+0.5)", "+0.5 is not a value", "values are numbers, 'text', None and (1, 2)"),
+        ("dense(candidates=bm25)", "bm25 is not a value", "values are numbers, 'text', None and (1, 2)"),
+        ("__import__('os').system('true')", "__import__('os').system('true') is not a retriever", None),
+        ("(lambda: dense)()", "(lambda: dense)() is not a retriever", None),
+        ("dense.on", "dense.on is not a retriever", None),
+        ("", "cannot read the retriever ''", "write it like rrf(dense(candidates=200), bm25)"),
+        (
+            "rrf(dense",
+            "cannot read the retriever 'rrf(dense'",
+            "write it like rrf(dense(candidates=200), bm25)",
+        ),
+        (
+            "dense; bm25",
+            "cannot read the retriever 'dense; bm25'",
+            "write it like rrf(dense(candidates=200), bm25)",
+        ),
+    ],
+)
+def test_errors_say_what_is_known(text, message, hint):
+    with pytest.raises(UsageError) as error:
+        parse(text)
+
+    assert error.value.message == message
+    assert hint is None or error.value.hint == hint
+
+
+@pytest.mark.parametrize(
+    ("text", "call"),
+    [
+        ("dense(candidates=0)", lambda: dense(candidates=0)),
+        ("dense(candidates='9')", lambda: dense(candidates="9")),
+        ("bm25(k1=-1)", lambda: bm25(k1=-1)),
+        ("bm25(k1=1e999)", lambda: bm25(k1=float("inf"))),
+        ("bm25(k1=1j)", lambda: bm25(k1=1j)),
+        ("bm25(b=2)", lambda: bm25(b=2)),
+        ("bm25(b=True)", lambda: bm25(b=True)),
+        ("bm25(language='klingon')", lambda: bm25(language="klingon")),
+        ("rrf(dense, bm25, k=None)", lambda: rrf(dense, bm25, k=None)),
+        ("rrf(dense, depth=-0.5)", lambda: rrf(dense, depth=-0.5)),
+        ("weighted(dense, bm25, weights=(1,))", lambda: weighted(dense, bm25, weights=(1,))),
+        ("weighted(dense, bm25, weights=(1, (2,)))", lambda: weighted(dense, bm25, weights=(1, (2,)))),
+    ],
+)
+def test_values_get_the_same_error_from_text_and_from_python(text, call):
+    with pytest.raises(UsageError) as from_text:
+        parse(text)
+    with pytest.raises(UsageError) as from_python:
+        call()
+
+    assert str(from_text.value) == str(from_python.value)
+
+
+@given(st.text() | st.text(alphabet="rdbw25(),=-*'\"[]. \n0x"))
+def test_any_text_is_a_chain_or_a_usage_error(text):
+    try:
+        chain = parse(text)
+    except UsageError:
+        return
+    assert isinstance(chain, Chain)
+
+
+@pytest.mark.parametrize(
+    "text", ["rrf(" * 5000, "dense(candidates=" + "-" * 100_000 + "1)", "rrf(" * 90 + "dense" + ")" * 90]
+)
+def test_deep_nesting_does_not_break_it(text):
+    try:
+        chain = parse(text)
+    except UsageError:
+        return
+    assert isinstance(chain, Chain)
+
+
+def test_public_names():
+    assert retrievers.__all__ == sorted(retrievers.__all__)
+    assert all(hasattr(retrievers, name) for name in retrievers.__all__)
