@@ -116,7 +116,7 @@ def read_manifest(store: Path, version: int | None = None) -> Manifest:
 def commit(store: Path, manifest: Manifest) -> None:
     """Make `manifest` the store's current version; its files must be on disk already."""
     folder = store / "versions"
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     crash_point("before_manifest_rename")
     write_durably(manifest_path(store, manifest.version), manifest.model_dump_json(indent=1).encode())
     crash_point("after_manifest_rename")

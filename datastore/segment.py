@@ -1,6 +1,6 @@
 """A segment: passages, their vectors and their metadata, written once, in document order, never edited.
 
-passages.arrow    Arrow IPC, zstd, 16 rows a record batch: all that a Hit returns
+passages.arrow    Arrow IPC, LZ4, 32 rows a record batch: all that a Hit returns
 metadata.parquet  one row a passage: the columns one can filter and count by
 vectors.npy       (n, d) float16, C order; row i is passage i
 """
@@ -23,8 +23,9 @@ from .files import checksum
 from .hits import Hit
 from .manifest import FileEntry, SegmentEntry
 
-# Ten random passages cost ten batches: 16 rows decompress in a sixth of the time of 128.
-ROWS_PER_BATCH = 16
+# Ten random passages cost ten batches. LZ4, since Arrow makes a zstd context for each of a batch's 16 buffers, which
+# takes ten times as long as the decompression itself (docs/design/store-format.md has the table).
+ROWS_PER_BATCH = 32
 
 PASSAGES = pa.schema(
     [
@@ -81,7 +82,7 @@ def write_passages(folder: Path, passages: Iterable[Passage]) -> int:
     metadata: Sequence[Mapping[str, Any]] = columns[-1]
     encoded = [json.dumps(record, ensure_ascii=False, sort_keys=True) for record in metadata]
     table = pa.table([*columns[:-1], encoded], schema=PASSAGES)
-    options = pa.ipc.IpcWriteOptions(compression="zstd")
+    options = pa.ipc.IpcWriteOptions(compression="lz4")
     with (
         pa.OSFile(str(folder / "passages.arrow"), "wb") as sink,
         pa.ipc.new_file(sink, PASSAGES, options=options) as file,

@@ -164,18 +164,21 @@ class Datastore:
             raise UsageError(f"k must be at least 1, got {k}", hint="k is the number of hits to return")
         if candidates is not None and candidates < k:
             raise UsageError(f"candidates must be at least k = {k}, got {candidates}")
+        timings = {}
         started = time.perf_counter()
+        if self._encoder is None and not isinstance(queries, np.ndarray):
+            _ = self.encoder
+            timings["load encoder"] = (time.perf_counter() - started) * 1e3
+            started = time.perf_counter()
         vectors = self._vectors(queries)
         encoded = time.perf_counter()
         candidates = min(max(4 * k, k + 30) if candidates is None else candidates, max(len(self), 1))
         proposed = self._index.search(vectors, max(candidates, 1))
         searched = time.perf_counter()
         rows, scores = rank(proposed.ordinals, self._exact_scores(vectors, proposed.ordinals), k)
-        timings = {
-            "encode": (encoded - started) * 1e3,
-            "index": (searched - encoded) * 1e3,
-            "rescore": (time.perf_counter() - searched) * 1e3,
-        }
+        timings["encode"] = (encoded - started) * 1e3
+        timings["index"] = (searched - encoded) * 1e3
+        timings["rescore"] = (time.perf_counter() - searched) * 1e3
         hits = Hits(self.version, rows, scores, self, timings)
         return hits[0] if isinstance(queries, str) else hits
 

@@ -20,8 +20,13 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Measure retrieval, and what it does for a language model.", no_args_is_help=True)
 
 Data = Annotated[Path, typer.Option(help="Folder of the benchmark's files.")]
-Settings = Annotated[list[str] | None, typer.Option("--set", help="Override the corpus recipe: chunk.mode=document, encoder.dtype=bfloat16")]
-Store = Annotated[Path | None, typer.Option(help="Where the corpus's store is kept; default, in the user's cache.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Override the corpus recipe: chunk.mode=document, encoder.dtype=bfloat16"),
+]
+Store = Annotated[
+    Path | None, typer.Option(help="Where the corpus's store is kept; default, in the user's cache.")
+]
 
 
 @app.command()
@@ -40,7 +45,11 @@ def retrieval(
     evaluation, retrievers = require("eval"), require("retrievers")
     chains = [retrievers.parse(text) for text in retriever]
     collection = evaluation.load_collection(data, split)
-    corpus = {"path": str(collection.corpus.resolve()), "format": "jsonl", "fields": {"id": "_id", "title": "title", "text": "text"}}
+    corpus = {
+        "path": str(collection.corpus.resolve()),
+        "format": "jsonl",
+        "fields": {"id": "_id", "title": "title", "text": "text"},
+    }
     with _corpus_store(collection.name, corpus, settings or [], store) as opened:
         report: RetrievalReport = evaluation.evaluate_retrieval(opened, collection, chains, seed=seed)
     for warning in report.warnings:
@@ -58,11 +67,15 @@ def llm(
     questions: Annotated[int, typer.Option(min=2, help="How many, drawn with the seed.")] = 100,
     retriever: Annotated[str, typer.Option(help="What finds the passages of the arm `retrieved`.")] = "dense",
     passages: Annotated[int, typer.Option(min=1, help="Passages in a prompt of the arm `retrieved`.")] = 3,
-    model: Annotated[str, typer.Option(help="A hub name, a folder, or `offline` (SmolLM2-135M-Instruct).")] = "offline",
+    model: Annotated[
+        str, typer.Option(help="A hub name, a folder, or `offline` (SmolLM2-135M-Instruct).")
+    ] = "offline",
     settings: Settings = None,
     store: Store = None,
     seed: Annotated[int, typer.Option(help="Of the questions, the wrong passages and the intervals.")] = 0,
-    records: Annotated[Path | None, typer.Option(help="Write one JSON line a question and arm to this file.")] = None,
+    records: Annotated[
+        Path | None, typer.Option(help="Write one JSON line a question and arm to this file.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """A language model's answers with no, retrieved, right and wrong passages."""
@@ -74,11 +87,21 @@ def llm(
     chain = retrievers.parse(retriever)
     pubmedqa = evaluation.pubmedqa
     drawn = pubmedqa.sample(pubmedqa.read(data), questions, seed)
-    corpus = {"path": str(pubmedqa.questions_file(data).resolve()), "format": "jsonl", "fields": {"id": "pmid", "text": "contexts"}}
+    corpus = {
+        "path": str(pubmedqa.questions_file(data).resolve()),
+        "format": "jsonl",
+        "fields": {"id": "pmid", "text": "contexts"},
+    }
     with _corpus_store(task, corpus, settings or [], store) as opened:
         engine = evaluation.load_engine(evaluation.EngineConfig(model=model))
         report: LLMReport = evaluation.evaluate_llm(
-            drawn, engine, opened, chain, passages=passages, seed=seed, on_arm=lambda arm: typer.echo(f"{arm.arm}: {arm.seconds:.0f} s", err=True)
+            drawn,
+            engine,
+            opened,
+            chain,
+            passages=passages,
+            seed=seed,
+            on_arm=lambda arm: typer.echo(f"{arm.arm}: {arm.seconds:.0f} s", err=True),
         )
     if records is not None:
         lines = [json.dumps(record.to_json(), ensure_ascii=False) for record in report.records]
@@ -98,7 +121,8 @@ def _corpus_store(name: str, corpus: dict[str, Any], settings: list[str], place:
 
     datastore, pipelines = require("datastore"), require("pipelines")
     recipe = pipelines.make_recipe(
-        {"name": name, "sources": [{"name": "corpus", "kind": "files", **corpus}], "deduplicate": "none"}, settings
+        {"name": name, "sources": [{"name": "corpus", "kind": "files", **corpus}], "deduplicate": "none"},
+        settings,
     )
     if place is None:
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -127,7 +151,13 @@ def _print_retrieval(report: RetrievalReport) -> None:
         others = [(arm.retriever, arm.difference) for arm in report.arms if arm.difference is not None]
         rows = [["metric", *(name for name, _ in others)]]
         rows += [
-            [name, *(f"{_interval(found[name], 4, sign=True)} p={found[name].p_value:.4f}" for _, found in others)]
+            [
+                name,
+                *(
+                    f"{_interval(found[name], 4, sign=True)} p={found[name].p_value:.4f}"
+                    for _, found in others
+                ),
+            ]
             for name in metrics
         ]
         typer.echo(table(rows))
@@ -138,9 +168,13 @@ def _print_llm(report: LLMReport) -> None:
         f"{report.task}: {report.questions} questions, {report.engine.model}; `retrieved`: {report.passages} passages of "
         f"{report.retriever}, the right abstract among them for {report.gold_retrieved:.0%}; 95 % intervals over questions"
     )
-    rows = [["arm", "perplexity of the long answer", "difference to closed", "accuracy", "difference to closed"]]
+    rows = [
+        ["arm", "perplexity of the long answer", "difference to closed", "accuracy", "difference to closed"]
+    ]
     for arm in report.arms:
         differences = (arm.perplexity_difference, arm.accuracy_difference)
-        perplexity, accuracy = ("-" if found is None else _interval(found, 2, sign=True) for found in differences)
+        perplexity, accuracy = (
+            "-" if found is None else _interval(found, 2, sign=True) for found in differences
+        )
         rows.append([arm.arm, _interval(arm.perplexity, 2), perplexity, _interval(arm.accuracy, 2), accuracy])
     typer.echo(table(rows))

@@ -63,7 +63,8 @@ def _files(folder: Path) -> Iterator[Path]:
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
             path = Path(root, name)
-            if not name.startswith(".") and path.is_file() and path.resolve().is_relative_to(folder):
+            is_inside = not path.is_symlink() or path.resolve().is_relative_to(folder)
+            if not name.startswith(".") and is_inside and path.is_file():
                 yield path
 
 

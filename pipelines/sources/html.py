@@ -69,7 +69,9 @@ def _decode(data: bytes) -> str | None:
 
 
 def read_html(unit: Unit, max_bytes: int) -> Document | Reject:
-    """The document of a page, titled by its metadata or `<title>`; `url` in metadata where it names a canonical one.
+    """The document of a page, titled by its metadata, its heading or `<title>`.
+
+    `url` is in its metadata where the page names its canonical address.
 
     Raises
     ------

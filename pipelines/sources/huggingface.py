@@ -96,15 +96,19 @@ def _load(config: HuggingFaceSource, datasets: Any) -> Any:
             streaming=config.streaming,
             data_files=data_files,
         )
-    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
+    except (OSError, EOFError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise NotFoundError(
-            f"source {config.name}: cannot load the dataset {config.dataset!r}: {str(error).splitlines()[0]}",
+            f"source {config.name}: cannot load the dataset {config.dataset!r}: {reason}",
             hint="check dataset, config, split and data_files, and that the hub can be reached",
         ) from error
 
 
 def read(config: HuggingFaceSource, unit: Unit) -> Iterator[Document | Reject]:
-    """The documents of the split; see `sources.read`. A lost connection raises, for a part is no dataset.
+    """The documents of the split; see `sources.read`.
+
+    A damaged file ends it with one `broken_archive`, and takes an unfinished batch before it along. A lost connection
+    raises: a part that could be whole tomorrow is no dataset.
 
     Raises
     ------

@@ -64,7 +64,7 @@ def _read_line(line: _Line, number: int, unit: Unit, fields: Fields, max_bytes: 
     location = f"{unit.name}:{number}"
 
     def reject(reason: str, detail: str) -> Reject:
-        sample = line.start[: 4 * SAMPLE_CHARS].decode("utf-8", "replace")[:SAMPLE_CHARS]
+        sample = line.start[: 4 * SAMPLE_CHARS].decode("utf-8", "replace").strip()[:SAMPLE_CHARS]
         return Reject(reason, location, "", detail, sample)
 
     if line.length > max_bytes:

@@ -33,6 +33,8 @@ _PUBLIC_NAMES = {"posixpath": "os.path", "genericpath": "os.path", "sqlite3.dbap
 _HALF_OF = {"posix": "os", "pyexpat": "expat", "_gdbm": "gnu"}
 # "$self, ", "$module, " and the slash behind it: what a caller does not write.
 _IMPLICIT_ARGUMENT = re.compile(r"\(\$\w+(?:, /)?(?:, )?")
+# How decorators end that make a method into a value.
+_OF_A_PROPERTY = ("property", ".setter", ".deleter")
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -57,10 +59,8 @@ def _python_modules(library: Path) -> dict[str, list[Path]]:
             if parts[-1] == "__init__" or _is_public(parts[-1]):
                 found[".".join(part for part in parts if part != "__init__")] = path
     modules: dict[str, list[Path]] = {}
-    for name in [
-        *sorted(found.keys() - _PUBLIC_NAMES.keys()),
-        *(name for name in _PUBLIC_NAMES if name in found),
-    ]:
+    renamed = [name for name in _PUBLIC_NAMES if name in found]
+    for name in sorted(found.keys() - set(renamed)) + renamed:
         modules.setdefault(_PUBLIC_NAMES.get(name, name), []).append(found[name])
     return modules
 
@@ -142,10 +142,8 @@ def _read_python(module: str, path: Path, location: str, c_modules: set[str]) ->
 def _is_half(c_module: str, module: str) -> bool:
     """Whether a C module holds part of a public module: `_io` of io, `_elementtree` of xml.etree.ElementTree."""
     stem = _HALF_OF.get(c_module, c_module.lstrip("_"))
-    return not _is_public_c(c_module) and stem in (
-        module.partition(".")[0],
-        module.rpartition(".")[2].lower(),
-    )
+    package, last = module.partition(".")[0], module.rpartition(".")[2].lower()
+    return not _is_public_c(c_module) and stem in (package, last)
 
 
 def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
@@ -167,34 +165,25 @@ def _read_definitions(
         name, place = f"{owner}.{node.name}", f"{location}:{node.lineno}"
         docstring = ast.get_docstring(node)
         if isinstance(node, ast.ClassDef):
-            constructor = next(
-                (inner for inner in node.body if isinstance(inner, _Function) and inner.name == "__init__"),
-                None,
-            )
-            signature = _signature(constructor, bound=True) if constructor else None
+            methods = {inner.name: inner for inner in node.body if isinstance(inner, _Function)}
+            signature = _signature(methods["__init__"], bound=True) if "__init__" in methods else None
             yield from _document(module, name, "class", docstring, place, signature)
             yield from _read_definitions(module, name, node.body, location, in_class=True)
         else:
             decorators = [ast.unparse(decorator) for decorator in node.decorator_list]
-            is_value = any(
-                decorator.endswith(("property", ".setter", ".deleter")) for decorator in decorators
-            )
-            signature = (
-                None if is_value else _signature(node, bound=in_class and "staticmethod" not in decorators)
-            )
-            yield from _document(
-                module, name, "method" if in_class else "function", docstring, place, signature
-            )
+            is_bound = in_class and "staticmethod" not in decorators
+            is_called = not any(decorator.endswith(_OF_A_PROPERTY) for decorator in decorators)
+            signature = _signature(node, bound=is_bound) if is_called else None
+            kind = "method" if in_class else "function"
+            yield from _document(module, name, kind, docstring, place, signature)
 
 
 def _signature(node: _Function, *, bound: bool) -> str:
     """`(top, topdown=True)`: as one calls it, without the instance or class it is bound to."""
     positional = node.args.posonlyargs or node.args.args
     shown = positional[1:] if bound else positional
-    arguments = ast.arguments(
-        **{**vars(node.args), "posonlyargs" if node.args.posonlyargs else "args": shown}
-    )
-    return f"({ast.unparse(arguments)})"
+    kind = "posonlyargs" if node.args.posonlyargs else "args"
+    return f"({ast.unparse(ast.arguments(**{**vars(node.args), kind: shown}))})"
 
 
 def _read_c(module: str, c_module: str, names: set[str] | None) -> Iterator[Document | Reject]:
@@ -212,26 +201,22 @@ def _read_c(module: str, c_module: str, names: set[str] | None) -> Iterator[Docu
     prefix = "" if module == "builtins" else f"{module}."
     for name in sorted(namespace if names is None else names & namespace.keys()):
         value = namespace[name]
-        if (
-            name.startswith("_") or getattr(value, "__name__", None) != name
-        ):  # a second name of another object
-            continue
+        if name.startswith("_") or getattr(value, "__name__", None) != name:
+            continue  # private, or a second name of another object
         if inspect.isclass(value):
-            yield from _document(module, prefix + name, "class", value.__doc__, location, _c_signature(value))
+            yield from _c_document(module, prefix + name, "class", value, location)
             for method_name, method in sorted(vars(value).items()):
                 function = getattr(method, "__func__", method)  # of a static or class method
                 if not method_name.startswith("_") and inspect.isroutine(function):
-                    full_name = f"{prefix}{name}.{method_name}"
-                    yield from _document(
-                        module, full_name, "method", function.__doc__, location, _c_signature(function)
+                    yield from _c_document(
+                        module, f"{prefix}{name}.{method_name}", "method", function, location
                     )
         elif inspect.isbuiltin(value):
-            yield from _document(
-                module, prefix + name, "function", value.__doc__, location, _c_signature(value)
-            )
+            yield from _c_document(module, prefix + name, "function", value, location)
 
 
-def _c_signature(value: Any) -> str | None:
-    """The signature as the C source gives it."""
-    text: str | None = getattr(value, "__text_signature__", None)
-    return None if text is None else _IMPLICIT_ARGUMENT.sub("(", " ".join(text.split()))
+def _c_document(module: str, name: str, kind: str, value: Any, location: str) -> Iterator[Document]:
+    """The document of a C object, with the signature that its source gives."""
+    given: str | None = getattr(value, "__text_signature__", None)
+    signature = None if given is None else _IMPLICIT_ARGUMENT.sub("(", " ".join(given.split()))
+    yield from _document(module, name, kind, value.__doc__, location, signature)

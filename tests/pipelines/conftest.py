@@ -25,14 +25,19 @@ def corpus(tmp_path: Path) -> Path:
         {
             "id": f"a{i}",
             "title": f"Article {i} on {TOPICS[i % 8]}",
-            "text": " ".join(f"Sentence {j} of article {i} is about {TOPICS[(i + j) % 8]}." for j in range(1 + i % 60)),
+            "text": " ".join(
+                f"Sentence {j} of article {i} is about {TOPICS[(i + j) % 8]}." for j in range(1 + i % 60)
+            ),
             "year": 1900 + i,
         }
         for i in range(120)
     ]
     for part in range(3):
         _write_jsonl(folder / "articles" / f"part-{part}.jsonl", articles[part * 40 : part * 40 + 40])
-    notes = [{"id": f"n{i}", "text": f"Note {i} says that {TOPICS[i % 8]} are well worth seeing."} for i in range(20)]
+    notes = [
+        {"id": f"n{i}", "text": f"Note {i} says that {TOPICS[i % 8]} are well worth seeing."}
+        for i in range(20)
+    ]
     copies = [{"id": f"c{i}", "text": articles[i]["text"].upper()} for i in range(10)]
     _write_jsonl(folder / "notes" / "all.jsonl", notes + copies)
     return folder

@@ -23,10 +23,17 @@ def test_the_funnel_accounts_for_every_record(recipe, tmp_path):
     # Article i has 1 + i % 60 sentences of 8 words: two articles have one sentence, which is below nine words.
     assert (articles.records, articles.documents, articles.dropped) == (120, 118, Counter(too_short=2))
     # Ten notes repeat articles in capitals; the article of copy 0 was too short itself, and so is its copy.
-    assert (notes.records, notes.documents, notes.dropped) == (30, 20, Counter(exact_duplicate=9, too_short=1))
+    assert (notes.records, notes.documents, notes.dropped) == (
+        30,
+        20,
+        Counter(exact_duplicate=9, too_short=1),
+    )
     with Datastore.open(tmp_path / "store") as store:
         assert len(store) == report.passages == articles.passages + notes.passages
-        assert Counter(store.read_column("source")) == {"articles": articles.passages, "notes": notes.passages}
+        assert Counter(store.read_column("source")) == {
+            "articles": articles.passages,
+            "notes": notes.passages,
+        }
         assert len(set(store.read_column("document_id"))) == 138
     assert verify(tmp_path / "store") == []
 
@@ -36,7 +43,9 @@ def test_passages_are_the_documents_characters_in_order(recipe, corpus, tmp_path
 
     texts = {}
     for file in sorted((corpus / "articles").iterdir()):
-        texts.update({record["id"]: record["text"] for record in map(json.loads, file.read_text().splitlines())})
+        texts.update(
+            {record["id"]: record["text"] for record in map(json.loads, file.read_text().splitlines())}
+        )
     with Datastore.open(tmp_path / "store") as store:
         hits = [hit for hit in store.read_hits(*_all_rows(store)) if hit.source == "articles"]
     assert len({hit.document_id for hit in hits if hit.passage_id.endswith("#1")}) > 30
@@ -60,7 +69,10 @@ def test_the_best_hit_is_the_passage_that_says_it(recipe, tmp_path):
     build(recipe, tmp_path / "store")
 
     with Datastore.open(tmp_path / "store") as store:
-        assert store.search("Note 13 says that deserts are well worth seeing", k=1)[0].passage_id == "notes/n13#0"
+        assert (
+            store.search("Note 13 says that deserts are well worth seeing", k=1)[0].passage_id
+            == "notes/n13#0"
+        )
 
 
 @pytest.mark.parametrize("executor", ["process", "ray"])
@@ -84,8 +96,13 @@ def test_building_again_changes_nothing(recipe, tmp_path, content_of):
 
 def test_a_new_file_makes_a_new_version_and_embeds_only_what_is_new(recipe, corpus, tmp_path, jsonl):
     build(recipe, tmp_path / "store")
-    before = {folder.name: folder.stat().st_mtime_ns for folder in (tmp_path / "store" / "segments").iterdir()}
-    jsonl(corpus / "articles" / "part-9.jsonl", [{"id": "new", "text": "A new article about the moons of distant planets, at last."}])
+    before = {
+        folder.name: folder.stat().st_mtime_ns for folder in (tmp_path / "store" / "segments").iterdir()
+    }
+    jsonl(
+        corpus / "articles" / "part-9.jsonl",
+        [{"id": "new", "text": "A new article about the moons of distant planets, at last."}],
+    )
 
     report = build(recipe, tmp_path / "store")
 
@@ -119,7 +136,14 @@ def test_where_the_input_lies_is_not_part_of_the_recipe(recipe, corpus, tmp_path
 
 
 def test_ids_repeat_within_a_source_but_not_across(tmp_path, jsonl):
-    jsonl(tmp_path / "a.jsonl", [{"id": "x", "text": "first text"}, {"id": "X", "text": "other case"}, {"id": "x", "text": "second text"}])
+    jsonl(
+        tmp_path / "a.jsonl",
+        [
+            {"id": "x", "text": "first text"},
+            {"id": "X", "text": "other case"},
+            {"id": "x", "text": "second text"},
+        ],
+    )
     jsonl(tmp_path / "b.jsonl", [{"id": "x", "text": "third text"}])
     sources = [{"name": name, "kind": "files", "path": str(tmp_path / f"{name}.jsonl")} for name in "ab"]
     recipe = make_recipe({"name": "t", "sources": sources, "encoder": {"model": "hashing"}}, environment={})
@@ -166,10 +190,19 @@ def test_nothing_left_is_an_error_that_says_why_and_leaves_no_version(tmp_path, 
     jsonl(tmp_path / "in.jsonl", [{"id": 1, "text": "two words"}, {"id": 2}])
     source = {"name": "s", "kind": "files", "path": str(tmp_path / "in.jsonl")}
     recipe = make_recipe(
-        {"name": "t", "sources": [source], "filters": {"length": {"min_words": 5}}, "encoder": {"model": "hashing"}}, environment={}
+        {
+            "name": "t",
+            "sources": [source],
+            "filters": {"length": {"min_words": 5}},
+            "encoder": {"model": "hashing"},
+        },
+        environment={},
     )
 
-    with pytest.raises(CompendiaError, match=r"no passage is left of 2 records \((too_short 1, no_text 1|no_text 1, too_short 1)\)"):
+    with pytest.raises(
+        CompendiaError,
+        match=r"no passage is left of 2 records \((too_short 1, no_text 1|no_text 1, too_short 1)\)",
+    ):
         build(recipe, tmp_path / "store")
 
     assert not (tmp_path / "store" / "CURRENT").exists()
@@ -200,5 +233,10 @@ def test_info_of_a_built_store(recipe, tmp_path):
 
     with Datastore.open(tmp_path / "store") as store:
         info = describe(store)
-    assert info["sources"]["notes"] == {"records": 30, "dropped": {"exact_duplicate": 9, "too_short": 1}, "documents": 20, "passages": report.sources["notes"].passages}
+    assert info["sources"]["notes"] == {
+        "records": 30,
+        "dropped": {"exact_duplicate": 9, "too_short": 1},
+        "documents": 20,
+        "passages": report.sources["notes"].passages,
+    }
     assert info["build"]["executor"] == "serial"

@@ -36,7 +36,7 @@ class ExactIndex:
                 # Keep every row that ties with the last candidate: `rank` decides among them by ordinal.
                 reachable = np.where(rows < 0, -np.inf, scores)
                 cut = np.partition(reachable, -candidates, axis=1)[:, -candidates]
-                widest = int((reachable >= cut[:, None]).sum(axis=1).max())
+                widest = int((reachable >= cut[:, None]).sum(axis=1).max(initial=0))
                 keep = np.argsort(-reachable, axis=1, kind="stable")[:, : max(widest, candidates)]
                 rows, scores = (
                     np.take_along_axis(rows, keep, axis=1),

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import gzip
+import json
+import os
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from datastore.errors import NotFoundError
+from pipelines.document import Document
+from pipelines.sources import Unit, read, units
+from pipelines.sources.huggingface import HuggingFaceSource
+from pipelines.sources.parquet import ROWS_PER_BATCH
+
+RECORDS = [
+    {"id": number, "title": f"T{number}", "text": f"text {number}", "n": {"a": [number]}}
+    for number in range(600)
+]
+
+
+@pytest.fixture(autouse=True)
+def offline(tmp_path, monkeypatch):
+    import datasets
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def json_file(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps(record) + "\n" for record in RECORDS))
+    return path
+
+
+def source(**config: object) -> HuggingFaceSource:
+    return HuggingFaceSource.model_validate({"name": "test", **config})
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_records_of_a_local_file_become_documents_quietly(json_file, streaming, capfd):
+    config = source(dataset="json", data_files=str(json_file), streaming=streaming)
+    (unit,) = units(config)
+    assert (unit.name, unit.place) == ("train", "json")
+    documents = list(read(config, unit))
+    assert documents[0] == Document("0", "T0", "text 0", {"n": {"a": [0]}}, "train:1")
+    assert [document.id for document in documents] == [str(number) for number in range(600)]
+    assert [document.location for document in documents] == [f"train:{number}" for number in range(1, 601)]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_folder_of_parquet_is_read_by_split_and_fields(tmp_path):
+    folder = tmp_path / "set"
+    folder.mkdir()
+    pq.write_table(pa.table({"body": ["a"]}), folder / "train-0.parquet")
+    pq.write_table(pa.table({"body": ["b", "c"]}), folder / "test-0.parquet")
+    config = source(dataset=str(folder), split="test", fields={"text": "body"})
+    (unit,) = units(config)
+    assert list(read(config, unit)) == [
+        Document("test:1", "", "b", {}, "test:1"),
+        Document("test:2", "", "c", {}, "test:2"),
+    ]
+
+
+def test_identity_follows_the_config_and_the_local_files(json_file):
+    config = source(dataset="json", data_files=(str(json_file.parent / "*.jsonl"),))
+    (before,) = units(config)
+    assert units(config) == [before]
+    (of_revision,) = units(config.model_copy(update={"revision": "abc"}))
+    os.utime(json_file, ns=(0, 0))
+    (after,) = units(config)
+    assert len({before.identity, of_revision.identity, after.identity}) == 3
+
+
+def test_the_limit_ends_a_stream(json_file):
+    config = source(dataset="json", data_files=str(json_file), limit=3)
+    assert len(list(read(config, units(config)[0]))) == 3
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"data_files": "no-such-file.jsonl"}, {"split": "dev"}, {"dataset": "somebody/no-such-dataset"}]
+)
+def test_a_dataset_that_cannot_be_loaded_is_an_error(json_file, wrong):
+    options = {"dataset": "json", **wrong}
+    if options["dataset"] == "json":
+        options = {"data_files": str(json_file), **options}
+    config = source(**options)
+    with pytest.raises(
+        NotFoundError, match=r"source test: cannot load the dataset .*\n  check dataset, config, split"
+    ):
+        list(read(config, Unit("train", config.dataset, "")))
+
+
+def test_a_broken_file_is_one_reject_behind_what_could_be_read(tmp_path):
+    lines = b"".join(b'{"text": "%d"}\n' % number for number in range(4 * ROWS_PER_BATCH))
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(lines))
+    (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(lines)[:-20])
+    config = source(dataset="json", data_files=str(tmp_path / "*.gz"))
+    *documents, reject = read(config, units(config)[0])
+    assert [document.text for document in documents] == [str(number) for number in range(4 * ROWS_PER_BATCH)]
+    assert (reject.reason, reject.location) == ("broken_archive", "train")
