@@ -26,7 +26,9 @@ from pipelines.sources.pydoc import PydocSource
 def passages(encoder: SentenceTransformerEncoder, count: int, seed: int) -> list[str]:
     """Passages of the standard library's docstrings, as a build gives them to the encoder."""
     source = PydocSource(name="stdlib", kind="pydoc")
-    documents = [record for unit in units(source) for record in read(source, unit) if isinstance(record, Document)]
+    documents = [
+        record for unit in units(source) for record in read(source, unit) if isinstance(record, Document)
+    ]
     chosen = np.random.default_rng(seed).permutation(len(documents))[:count]
     picked = [documents[i] for i in chosen]
     chunks = chunk_documents([d.title for d in picked], [d.text for d in picked], encoder, ChunkConfig())
@@ -67,7 +69,16 @@ def main() -> None:
                 "least_cosine": round(float((ours * theirs).sum(axis=1).min()), 5),
             }
         )
-    save("embedding", {"what": "embedding, all-MiniLM-L6-v2", "threads": threads, "rounds": arguments.rounds, "rows": rows, "machine": where})
+    save(
+        "embedding",
+        {
+            "what": "embedding, all-MiniLM-L6-v2",
+            "threads": threads,
+            "rounds": arguments.rounds,
+            "rows": rows,
+            "machine": where,
+        },
+    )
 
 
 if __name__ == "__main__":

@@ -180,16 +180,13 @@ def evaluate(
         passages=passages,
         seed=seed,
         arms=tuple(arms),
-        gold_retrieved=float(
-            np.mean(
-                [
-                    own[0].document_id in {p.document_id for p in some}
-                    for own, some in zip(gold, found, strict=True)
-                ]
-            )
-        ),
+        gold_retrieved=_share_retrieved(records["retrieved"]),
         records=tuple(record for some in records.values() for record in some),
     )
+
+
+def _share_retrieved(records: Sequence[Record]) -> float:
+    return sum(record.question in record.passages for record in records) / len(records)
 
 
 def derangement(n: int, seed: int) -> list[int]:

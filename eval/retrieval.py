@@ -63,7 +63,9 @@ class RetrievalReport:
     def warnings(self) -> list[str]:
         if not self.missing_documents:
             return []
-        return [f"{self.missing_documents} relevant documents are not in the store: every arm misses them"]
+        return [
+            f"relevant documents that are not in the store: {self.missing_documents}; every arm misses them"
+        ]
 
     def to_json(self) -> dict[str, Any]:
         return {

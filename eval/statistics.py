@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from datastore.errors import UsageError
 
 RESAMPLES = 10_000
-_BLOCK_DRAWS = 1 << 21  # draws held at once, whatever the number of questions: 16 MB an array
+_BLOCK_DRAWS = 1 << 15  # draws held at once, whatever the number of questions: 256 kB stay in the cache
 
 Columns = NDArray[np.float64]
 """(2 or 4, n): numerator and denominator of each question, of one arm or of two."""
@@ -182,6 +182,20 @@ def _blocks(resamples: int, units: int) -> Iterator[int]:
         yield min(size, resamples - start)
 
 
+def _drawn_sums(columns: Columns, resamples: int, rng: np.random.Generator) -> Columns:
+    """(columns, resamples) sums over as many units as there are, drawn with replacement.
+
+    Counting how often each unit is drawn and multiplying is faster than gathering what is drawn.
+    """
+    units = columns.shape[1]
+    drawn = rng.integers(units, size=(resamples, units)) + units * np.arange(resamples)[:, None]
+    counts = (
+        np.bincount(drawn.ravel(), minlength=resamples * units).reshape(resamples, units).astype(np.float64)
+    )
+    # Column by column: equal columns then have equal sums, to the last bit.
+    return np.stack([counts @ column for column in columns])
+
+
 def _estimate(
     columns: Columns,
     statistic: Statistic,
@@ -196,10 +210,7 @@ def _estimate(
     if units < 2:
         return Estimate(value, np.nan, np.nan)
     rng = np.random.default_rng(seed)
-    draws = [
-        statistic(columns[:, rng.integers(units, size=(block, units))].sum(axis=2))
-        for block in _blocks(resamples, units)
-    ]
+    draws = [statistic(_drawn_sums(columns, block, rng)) for block in _blocks(resamples, units)]
     low, high = np.quantile(np.concatenate(draws), [(1 - level) / 2, (1 + level) / 2])
     return Estimate(value, float(low), float(high))
 

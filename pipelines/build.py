@@ -9,12 +9,14 @@ import resource
 import shutil
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import xxhash
 
 from datastore import CompendiaError, UsageError
 from datastore.encoders import EncoderFingerprint, load_encoder
@@ -27,9 +29,9 @@ from .deduplicate import Decision, decide
 from .document import Reject
 from .executors import Executor, ExecutorName, available_cores, open_executor
 from .progress import Progress, silent
-from .recipe import Recipe
+from .recipe import Recipe, ShardConfig
 from .sources import SourceConfig, Unit, reader_version, units
-from .stages import ChunkResult, ChunkTask, EmbedTask, ReadTask, Shard, chunk_shard, embed_segment, read_unit
+from .stages import ChunkResult, ChunkTask, EmbedTask, ReadTask, Shard, chunk_shard, embed_segment, read_units
 
 SCHEMA = "compendia.build/1"
 
@@ -93,7 +95,11 @@ def build(
     if store is None:
         raise UsageError("where should the store go?", hint="add --out FOLDER, or `out:` to the recipe")
     _check_target(store, recipe, replace=replace)
-    inputs = [(source, unit) for source in recipe.rooted_sources() for unit in units(source)]
+    inputs = [
+        (source, group)
+        for source in recipe.rooted_sources()
+        for group in _groups(units(source), recipe.shard)
+    ]
     clock = _Clock()
     fingerprint = load_encoder(recipe.encoder).fingerprint
     clock.lap("load encoder")
@@ -202,30 +208,49 @@ def _changed_keys(old: Any, new: Any, prefix: str = "") -> list[str]:
     return [] if old == new else [prefix.rstrip(".")]
 
 
+def _groups(units: Sequence[Unit], shard: ShardConfig) -> Iterator[tuple[Unit, ...]]:
+    """Units that are read, and put into shards, together: small files must not become a segment each.
+
+    A group ends when it holds a shard's worth, and behind names that their hash picks out, one in 128: so a file
+    that is added or removed changes the groups up to the next such name, not all behind it.
+    """
+    group: list[Unit] = []
+    size = 0
+    for unit in units:
+        group.append(unit)
+        size += unit.bytes
+        full = len(group) >= shard.documents or size >= shard.characters
+        if full or xxhash.xxh3_64_intdigest(unit.name.encode()) % 128 == 0:
+            yield tuple(group)
+            group, size = [], 0
+    if group:
+        yield tuple(group)
+
+
 def _read(
     work: Path,
     recipe: Recipe,
-    inputs: Sequence[tuple[SourceConfig, Unit]],
+    inputs: Sequence[tuple[SourceConfig, tuple[Unit, ...]]],
     runner: Executor,
     funnels: dict[str, SourceFunnel],
     progress: Progress,
 ) -> tuple[list[tuple[str, Shard]], list[tuple[str, Reject]]]:
     """Shards and rejects with their source, in the order of the recipe whatever order they were read in."""
     tasks = []
-    for source, unit in inputs:
+    for source, group in inputs:
         key = content_key(
             source.model_dump(mode="json"),
-            unit,
+            group,
             reader_version(source),
             recipe.filters.model_dump(mode="json"),
             recipe.shard.model_dump(mode="json"),
         )
-        tasks.append(ReadTask(str(work), key, source, unit, recipe.filters, recipe.shard))
+        tasks.append(ReadTask(str(work), key, source, group, recipe.filters, recipe.shard))
     results = {}
-    with progress("reading", len(tasks), "inputs") as advance:
-        for task, result in runner.map(read_unit, tasks):
+    with progress("reading", sum(len(task.units) for task in tasks), "inputs") as advance:
+        for task, result in runner.map(read_units, tasks):
             results[task.key] = result
-            advance(1)
+            advance(len(task.units))
     shards: list[tuple[str, Shard]] = []
     rejects: list[tuple[str, Reject]] = []
     for task in tasks:

@@ -10,6 +10,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,7 +32,7 @@ from .filters import Filters, drop_reason
 from .recipe import ChunkConfig, ShardConfig
 from .sources import SourceConfig, Unit, read
 
-# Of each reason in each unit this many rejects are kept to read; all are counted.
+# Of each reason in each read task this many rejects are kept to read; all are counted.
 REJECTS_KEPT = 100
 SAMPLE_CHARACTERS = 500
 
@@ -60,13 +61,13 @@ class ReadTask(NamedTuple):
     work: str
     key: str
     source: SourceConfig
-    unit: Unit
+    units: tuple[Unit, ...]
     filters: Filters
     shard: ShardConfig
 
 
 class ReadResult(NamedTuple):
-    """What reading a unit gave: shards of kept documents, and what was set aside."""
+    """What reading gave: shards of kept documents, and what was set aside."""
 
     shards: list[Shard]
     records: int
@@ -74,14 +75,14 @@ class ReadResult(NamedTuple):
     rejects: list[Reject]
 
 
-def read_unit(task: ReadTask) -> ReadResult:
-    """Read, normalise and filter one unit of input into shards."""
+def read_units(task: ReadTask) -> ReadResult:
+    """Read, normalise and filter some units of one source into shards."""
     final = Path(task.work) / "read" / task.key
     if not final.exists():
         folder = temporary_folder(final)
         _read_into(folder, task)
         publish_folder(folder, final)
-        crash_point("after_unit_read")
+        crash_point("after_units_read")
     account = json.loads((final / "account.json").read_bytes())
     return ReadResult(
         shards=[Shard(*shard) for shard in account["shards"]],
@@ -109,7 +110,7 @@ def _read_into(folder: Path, task: ReadTask) -> None:
         shards.append(Shard(f"read/{task.key}/{name}", len(waiting), characters, key))
         waiting, characters = [], 0
 
-    for record in read(task.source, task.unit):
+    for record in chain.from_iterable(read(task.source, unit) for unit in task.units):
         records += 1
         outcome = _decide(record, task.filters)
         if isinstance(outcome, Reject):

@@ -41,7 +41,7 @@ app.add_typer(evaluate.app, name="eval")
 def main() -> NoReturn:
     """Run the command line; an error becomes its message and exit code, a traceback only with --debug."""
     try:
-        app()
+        app(prog_name="compendia")
     except KeyboardInterrupt:
         typer.echo("interrupted; the same command goes on from here", err=True)
         sys.exit(130)

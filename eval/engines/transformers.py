@@ -43,11 +43,8 @@ def _offline_place() -> _Place:
         optional_import(package, extra="eval")
     # Found, not imported: the package's own code needs llama-cpp, its file of weights does not.
     spec = importlib.util.find_spec(_OFFLINE_PACKAGE)
-    files = (
-        sorted(Path(spec.origin).parent.glob("*.gguf"))
-        if spec is not None and spec.origin is not None
-        else []
-    )
+    folders = [] if spec is None else spec.submodule_search_locations or []
+    files = [file for folder in folders for file in sorted(Path(folder).glob("*.gguf"))]
     if not files:
         raise MissingPackageError(
             "the offline language model is not installed",
@@ -58,7 +55,7 @@ def _offline_place() -> _Place:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the library's progress bars and advice off stderr while a model loads; errors still come through."""
+    """Keep the library's progress bars and advice off stderr while a model loads; what fails still raises."""
     logging = optional_import("transformers.utils.logging", extra="eval")
     level = logging.get_verbosity()
     logging.disable_progress_bar()

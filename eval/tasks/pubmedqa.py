@@ -29,8 +29,25 @@ class Question:
     answer: str  # one of CHOICES
 
 
+def questions_file(path: str | Path) -> Path:
+    """The file of the questions: `path`, or pqal.jsonl in the folder `path`, as it is or with .gz.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such file.
+    """
+    path = Path(path)
+    file = find_file(path / "pqal.jsonl" if path.is_dir() else path)
+    if file is None:
+        raise NotFoundError(
+            f"there are no PubMedQA questions at {path}", hint="give pqal.jsonl or the folder that holds it"
+        )
+    return file
+
+
 def read(path: str | Path) -> list[Question]:
-    """The questions of a file, or of a folder that holds pqal.jsonl, as it is or with .gz.
+    """The questions of a file or folder.
 
     Raises
     ------
@@ -39,14 +56,8 @@ def read(path: str | Path) -> list[Question]:
     UsageError
         If a line is not such a question, or an id is there twice.
     """
-    path = Path(path)
-    file = find_file(path / "pqal.jsonl" if path.is_dir() else path)
-    if file is None:
-        raise NotFoundError(
-            f"there are no PubMedQA questions at {path}", hint="give pqal.jsonl or the folder that holds it"
-        )
     questions: dict[str, Question] = {}
-    for place, record in read_records(file):
+    for place, record in read_records(questions_file(path)):
         contexts = record.get("contexts")
         if (
             not isinstance(contexts, list)

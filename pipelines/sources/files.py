@@ -75,6 +75,7 @@ def _unit(path: Path, name: str) -> Unit:
         os.fsencode(name).decode("utf-8", "backslashreplace"),
         str(path),
         f"{status.st_size}:{status.st_mtime_ns}",
+        status.st_size,
     )
 
 

@@ -11,3 +11,4 @@ class Unit(NamedTuple):
     identity: (
         str  # equal identity means equal content, without reading it: size and modification time, a version
     )
+    bytes: int = 0  # about how much there is to read; 0 where that is not known

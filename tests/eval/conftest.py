@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import io
+from contextlib import redirect_stderr
 from pathlib import Path
 
 import pytest
+
+from eval.engines import Engine, EngineConfig, load_engine
 
 TEXT = """Question: Do mitochondria play a role in remodelling lace plant leaves during programmed cell death?
 Answer: yes no maybe. Results depicted mitochondrial dynamics in vivo as cell death progresses within the plant."""
@@ -39,3 +43,12 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     LlamaForCausalLM(config).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def offline_engine() -> Engine:
+    """SmolLM2-135M-Instruct, loaded once for the slow tests, and without a word on stderr."""
+    with redirect_stderr(io.StringIO()) as noise:
+        engine = load_engine(EngineConfig())
+    assert noise.getvalue() == ""
+    return engine

@@ -83,7 +83,8 @@ def test_a_broken_file_is_an_error_that_names_file_and_line(tmp_path, files, mes
 def test_a_cut_gzip_file_and_bytes_that_are_no_text_are_errors(tmp_path):
     write(tmp_path)
     (tmp_path / "queries.jsonl").unlink()
-    (tmp_path / "queries.jsonl.gz").write_bytes(gzip.compress(QUERIES.encode() * 1000)[:-20])
+    lines = "".join(f'{{"_id": "q{i}", "text": "question {i * i}"}}\n' for i in range(1000))
+    (tmp_path / "queries.jsonl.gz").write_bytes(gzip.compress(lines.encode())[:-20])
     with pytest.raises(UsageError, match=r"queries.jsonl.gz:\d+ cannot be read"):
         beir.load(tmp_path)
     (tmp_path / "queries.jsonl").write_bytes(b'{"_id": "q1", "text": "\xff"}\n')

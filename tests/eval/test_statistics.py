@@ -48,11 +48,13 @@ def test_memory_blocks_do_not_change_the_result(monkeypatch):
     assert (interval(values), paired_difference(values, values**2)) == whole
 
 
-def test_identical_arms_differ_by_exactly_nothing():
-    values = np.random.default_rng(7).random(100)
-    losses = Losses(values * 100, np.full(100, 7))
-    assert paired_difference(values, values) == (0.0, 0.0, 0.0, 1.0)
-    assert perplexity_difference(losses, losses) == (0.0, 0.0, 0.0, 1.0)
+@pytest.mark.parametrize("n", [1, 2, 3, 17, 100, 501])
+def test_identical_arms_differ_by_exactly_nothing(n):
+    values = np.random.default_rng(7).random(n)
+    losses = Losses(values * 100, np.arange(n) + 1)
+    for difference in (paired_difference(values, values), perplexity_difference(losses, losses)):
+        assert (difference.value, difference.p_value) == (0.0, 1.0)
+        assert n == 1 or (difference.low, difference.high) == (0.0, 0.0)
 
 
 def test_a_constant_difference_has_no_width():

@@ -240,3 +240,22 @@ def test_info_of_a_built_store(recipe, tmp_path):
         "passages": report.sources["notes"].passages,
     }
     assert info["build"]["executor"] == "serial"
+
+
+def test_many_small_files_share_segments_and_a_new_one_changes_few(tmp_path):
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    for number in range(600):
+        (folder / f"note-{number:04d}.txt").write_text(f"Note {number} about the weather on day {number}.")
+    source = {"name": "notes", "kind": "files", "path": str(folder)}
+    recipe = make_recipe({"name": "t", "sources": [source], "encoder": {"model": "hashing"}}, environment={})
+    build(recipe, tmp_path / "store")
+    before = {path.name for path in (tmp_path / "store" / "segments").iterdir()}
+    (folder / "note-0000-b.txt").write_text("A note that was forgotten.")
+
+    report = build(recipe, tmp_path / "store")
+
+    after = {path.name for path in (tmp_path / "store" / "segments").iterdir()}
+    assert 1 < len(before) < 20
+    assert report.sources["notes"].documents == 601
+    assert len(after - before) == 1

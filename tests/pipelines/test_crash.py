@@ -16,7 +16,7 @@ import yaml
 from datastore import Datastore, verify
 
 POINTS = [
-    "after_unit_read",
+    "after_units_read",
     "after_shard_chunked",
     "after_embedding",
     "before_segment_rename",

@@ -21,7 +21,10 @@ def test_gives_what_datastore_search_gives(make_store):
     expected = store.search(queries, 5)
     np.testing.assert_array_equal(got.rows, expected.rows)
     np.testing.assert_array_equal(got.scores, expected.scores)
-    assert (got.version, list(got.timings_ms)) == (store.version, ["load encoder", "encode", "index", "rescore"])
+    assert (got.version, list(got.timings_ms)) == (
+        store.version,
+        ["load encoder", "encode", "index", "rescore"],
+    )
     assert got[0] == expected[0]
 
 
