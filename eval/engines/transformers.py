@@ -7,11 +7,9 @@ batch runs on one thread, and the vocabulary is scored only at the tokens asked 
 from __future__ import annotations
 
 import importlib.util
-import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,6 +19,7 @@ from numpy.typing import NDArray
 
 from datastore.errors import MissingPackageError, NotFoundError, UsageError, optional_import
 from datastore.protocols import LogLikelihood
+from datastore.quiet import quiet_transformers
 
 from .batching import Pair, Tokens, batches, longest_extensions
 from .config import EngineConfig, EngineFingerprint
@@ -53,20 +52,6 @@ def _offline_place() -> _Place:
     return _Place(str(files[0].parent), files[0].name)
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the library's progress bars and advice off stderr while a model loads; what fails still raises."""
-    logging = optional_import("transformers.utils.logging", extra="eval")
-    level = logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    try:
-        with redirect_stderr(io.StringIO()):  # the bar for GGUF files heeds no setting
-            yield
-    finally:
-        logging.set_verbosity(level)
-
-
 def _load(config: EngineConfig, place: _Place) -> tuple[Any, Any]:
     """Model, ready to score, and tokenizer."""
     transformers = optional_import("transformers", extra="eval")
@@ -77,7 +62,7 @@ def _load(config: EngineConfig, place: _Place) -> tuple[Any, Any]:
     if place.gguf_file is not None:
         options["gguf_file"] = place.gguf_file
     try:
-        with _quiet():
+        with quiet_transformers():
             tokenizer = transformers.AutoTokenizer.from_pretrained(place.name, **options)
             model = transformers.AutoModelForCausalLM.from_pretrained(
                 place.name, dtype=getattr(torch, config.dtype), **options

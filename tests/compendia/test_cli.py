@@ -14,6 +14,8 @@ import pytest
 
 from compendia.cli import main
 
+pytestmark = pytest.mark.smoke
+
 
 class Outcome(NamedTuple):
     code: int

@@ -19,6 +19,7 @@ from datastore import (
 from datastore.encoders import load_encoder
 from datastore.manifest import current_version, manifest_path
 
+pytestmark = pytest.mark.smoke
 WORDS = ["apple", "pear", "plum", "cherry", "quince", "medlar", "grape"]
 TEXTS = [f"{fruit} number {i} in basket {i % 11}" for i in range(400) for fruit in WORDS]
 
