@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from datastore.machine import available_cores
+
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -29,7 +31,7 @@ def machine() -> dict[str, Any]:
     )
     return {
         "processor": model,
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": available_cores(),
         "python": platform.python_version(),
         "packages": {
             name: version(name)

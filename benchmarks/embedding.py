@@ -7,7 +7,6 @@ for all-MiniLM-L6-v2, which both sides pay.
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import time
 
@@ -16,6 +15,7 @@ from common import machine, save
 
 from datastore import EncoderConfig
 from datastore.encoders.sentence_transformer import SentenceTransformerEncoder
+from datastore.machine import available_cores
 from pipelines.chunk import chunk_documents
 from pipelines.document import Document
 from pipelines.recipe import ChunkConfig
@@ -45,7 +45,7 @@ def main() -> None:
     import torch
 
     where = machine()
-    threads = len(os.sched_getaffinity(0))
+    threads = available_cores()
     rows = []
     for dtype in arguments.dtype or ["float32", "bfloat16"]:
         encoder = SentenceTransformerEncoder(EncoderConfig(model="offline", dtype=dtype))

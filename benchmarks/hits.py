@@ -19,7 +19,7 @@ from datastore import Datastore, EncoderConfig
 from datastore.encoders import load_encoder
 from datastore.segment import Passage, write_passages, write_vectors
 from datastore.text import words
-from datastore.write import commit_version, ensure_index, publish_segment
+from datastore.write import SegmentCounts, commit_version, ensure_index, publish_segment
 
 ROWS_PER_SEGMENT = 2_000
 
@@ -58,7 +58,7 @@ def build_store(path: Path, passages: int, seed: int) -> Datastore:
             write_vectors(folder, generator.standard_normal((len(rows), 256), dtype=np.float32))
             return write_passages(folder, rows)
 
-        entries.append(publish_segment(path, f"s{start:08d}", ROWS_PER_SEGMENT, fill))
+        entries.append(publish_segment(path, f"s{start:08d}", SegmentCounts(ROWS_PER_SEGMENT), fill))
     commit_version(
         path,
         entries,

@@ -30,6 +30,8 @@ class SegmentEntry(_Frozen):
     id: Name
     rows: int = Field(ge=0)
     documents: int = Field(ge=0)
+    tokens: int = Field(ge=0, description="Of the encoder's inputs")
+    unread_tokens: int = Field(ge=0, description="Beyond what the encoder reads; only of chunk.mode document")
     files: dict[Name, FileEntry]
 
 

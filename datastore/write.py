@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import xxhash
 
@@ -15,18 +16,31 @@ from .manifest import IndexEntry, Manifest, SegmentEntry, commit, current_versio
 from .segment import Segment, describe_files
 
 
+class SegmentCounts(NamedTuple):
+    """What a segment holds, as the manifest keeps it."""
+
+    documents: int
+    tokens: int = 0  # of the encoder's inputs
+    unread_tokens: int = 0  # beyond what the encoder reads
+
+
 def publish_segment(
-    store: Path, segment_id: str, documents: int, fill: Callable[[Path], int]
+    store: Path, segment_id: str, counts: SegmentCounts, fill: Callable[[Path], int]
 ) -> SegmentEntry:
     """Write a segment through `fill(folder) -> rows` and give it its final name, all or nothing."""
     final = store / "segments" / segment_id
     folder = temporary_folder(final)
     rows = fill(folder)
-    entry = SegmentEntry(id=segment_id, rows=rows, documents=documents, files=describe_files(folder))
+    entry = segment_entry(folder, segment_id, rows, counts)
     crash_point("before_segment_rename")
     publish_folder(folder, final)
     crash_point("after_segment_fsync")
     return entry
+
+
+def segment_entry(folder: Path, segment_id: str, rows: int, counts: SegmentCounts) -> SegmentEntry:
+    """The manifest's entry of a segment whose files are in `folder`."""
+    return SegmentEntry(id=segment_id, rows=rows, **counts._asdict(), files=describe_files(folder))
 
 
 def content_key(*parts: object) -> str:

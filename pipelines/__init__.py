@@ -1,6 +1,7 @@
 """Raw corpora to documents, to passages, to vectors, to a version of a store."""
 
-from .build import BuildReport, build
+from .account import BuildReport
+from .build import build
 from .progress import console
 from .recipe import Recipe, load_recipe, make_recipe
 

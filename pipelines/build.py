@@ -3,64 +3,31 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
-import resource
 import shutil
-import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import xxhash
 
-from datastore import CompendiaError, UsageError
+from datastore import UsageError
 from datastore.encoders import EncoderFingerprint, load_encoder
-from datastore.files import write_durably, writer_lock
+from datastore.files import writer_lock
+from datastore.machine import available_cores
 from datastore.manifest import FORMAT, SegmentEntry, current_version, read_manifest
-from datastore.segment import describe_files
-from datastore.write import commit_version, content_key, ensure_index
+from datastore.write import SegmentCounts, commit_version, content_key, ensure_index, segment_entry
 
+from .account import BuildReport, Clock, Funnels, SourceFunnel, nothing_left, write_account
 from .deduplicate import Decision, decide
 from .document import Reject
-from .executors import Executor, ExecutorName, available_cores, open_executor
+from .executors import Executor, ExecutorName, open_executor
 from .progress import Progress, silent
 from .recipe import Recipe, ShardConfig
 from .sources import SourceConfig, Unit, reader_version, units
-from .stages import ChunkResult, ChunkTask, EmbedTask, ReadTask, Shard, chunk_shard, embed_segment, read_units
+from .stages import ChunkTask, Draft, EmbedTask, ReadTask, Shard, chunk_shard, embed_segment, read_units
 
-SCHEMA = "compendia.build/1"
-
-
-@dataclass
-class SourceFunnel:
-    """What became of one source. `records` is `documents` plus all that was dropped."""
-
-    records: int = 0
-    dropped: Counter[str] = field(default_factory=Counter)
-    documents: int = 0
-    passages: int = 0
-    tokens: int = 0
-    unread_tokens: int = 0
-
-
-@dataclass(frozen=True)
-class BuildReport:
-    """What a build did; `builds/<build>.json` of the store keeps it."""
-
-    store: Path
-    version: int
-    changed: bool  # False: the store held exactly this already
-    sources: dict[str, SourceFunnel]
-    seconds: dict[str, float]  # per stage
-
-    @property
-    def passages(self) -> int:
-        return sum(funnel.passages for funnel in self.sources.values())
+_OWN_NAMES = {"LOCK", "work", "segments", "indexes", "builds", "versions", "CURRENT"}
 
 
 def build(
@@ -100,7 +67,7 @@ def build(
         for source in recipe.rooted_sources()
         for group in _groups(units(source), recipe.shard)
     ]
-    clock = _Clock()
+    clock = Clock()
     fingerprint = load_encoder(recipe.encoder).fingerprint
     clock.lap("load encoder")
     store.mkdir(parents=True, exist_ok=True)
@@ -117,19 +84,15 @@ def build(
         funnels = {source.name: SourceFunnel() for source in recipe.sources}
         shards, rejects = _read(work, recipe, inputs, runner, funnels, progress)
         clock.lap("read")
-        decision = decide(
-            work,
-            shards,
-            {source.name: source.limit for source in recipe.sources},
-            exact_duplicates=recipe.deduplicate == "exact",
-        )
-        rejects += decision.rejects
+        decision = _decide(work, recipe, shards, funnels)
         clock.lap("deduplicate")
-        drafts = _chunk(work, recipe, fingerprint, shards, decision, runner, funnels, progress)
+        known = _segments_of(store)
+        tasks = _chunk_tasks(work, recipe, fingerprint, shards, decision)
+        drafts = _chunk(tasks, known, runner, funnels, progress)
         clock.lap("chunk")
         if not drafts:
-            raise _nothing_left(funnels)
-        segments = _embed(store, work, recipe, drafts, runner, progress)
+            raise nothing_left(funnels)
+        segments = _embed(store, work, recipe, drafts, known, runner, progress)
         clock.lap("embed")
         indexes = ensure_index(store, segments, fingerprint.dimension)
         clock.lap("index")
@@ -137,7 +100,14 @@ def build(
         changed = version is None
         if version is None:
             build_id = content_key(recipe.hash(), [entry.id for entry in segments])[:16]
-            _write_account(store / "builds" / build_id, recipe, executor, funnels, clock.seconds, rejects)
+            write_account(
+                store / "builds" / build_id,
+                recipe,
+                executor,
+                funnels,
+                clock.seconds,
+                [*rejects, *decision.rejects],
+            )
             version = commit_version(
                 store,
                 segments,
@@ -149,19 +119,6 @@ def build(
             ).version
         shutil.rmtree(work)
     return BuildReport(store, version, changed, funnels, clock.seconds)
-
-
-class _Clock:
-    """Seconds per stage, in order."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def lap(self, stage: str) -> None:
-        now = time.perf_counter()
-        self.seconds[stage] = round(now - self._last, 3)
-        self._last = now
 
 
 def _check_target(store: Path, recipe: Recipe, *, replace: bool) -> None:
@@ -189,9 +146,6 @@ def _check_target(store: Path, recipe: Recipe, *, replace: bool) -> None:
     )
 
 
-_OWN_NAMES = {"LOCK", "work", "segments", "indexes", "builds", "versions", "CURRENT"}
-
-
 def _changed_keys(old: Any, new: Any, prefix: str = "") -> list[str]:
     """Dotted keys whose values differ."""
     if isinstance(old, dict) and isinstance(new, dict):
@@ -200,11 +154,8 @@ def _changed_keys(old: Any, new: Any, prefix: str = "") -> list[str]:
             key for name in keys for key in _changed_keys(old.get(name), new.get(name), f"{prefix}{name}.")
         ]
     if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        return [
-            key
-            for i, pair in enumerate(zip(old, new, strict=True))
-            for key in _changed_keys(*pair, f"{prefix}{i}.")
-        ]
+        pairs = enumerate(zip(old, new, strict=True))
+        return [key for i, pair in pairs for key in _changed_keys(*pair, f"{prefix}{i}.")]
     return [] if old == new else [prefix.rstrip(".")]
 
 
@@ -232,7 +183,7 @@ def _read(
     recipe: Recipe,
     inputs: Sequence[tuple[SourceConfig, tuple[Unit, ...]]],
     runner: Executor,
-    funnels: dict[str, SourceFunnel],
+    funnels: Funnels,
     progress: Progress,
 ) -> tuple[list[tuple[str, Shard]], list[tuple[str, Reject]]]:
     """Shards and rejects with their source, in the order of the recipe whatever order they were read in."""
@@ -255,89 +206,103 @@ def _read(
     rejects: list[tuple[str, Reject]] = []
     for task in tasks:
         result, name = results[task.key], task.source.name
-        funnels[name].records += result.records
-        funnels[name].dropped.update(result.dropped)
+        funnels[name].add_read(result)
         shards += [(name, shard) for shard in result.shards]
         rejects += [(name, reject) for reject in result.rejects]
     return shards, rejects
 
 
-def _chunk(
+def _decide(work: Path, recipe: Recipe, shards: Sequence[tuple[str, Shard]], funnels: Funnels) -> Decision:
+    """Which documents stay, over the whole corpus."""
+    limits = {source.name: source.limit for source in recipe.sources}
+    decision = decide(work, shards, limits, exact_duplicates=recipe.deduplicate == "exact")
+    for name, dropped in decision.dropped.items():
+        funnels[name].dropped.update(dropped)
+    return decision
+
+
+def _segments_of(store: Path) -> dict[str, SegmentEntry]:
+    """The segments of the store's current version, by id."""
+    return (
+        {} if current_version(store) is None else {entry.id: entry for entry in read_manifest(store).segments}
+    )
+
+
+def _chunk_tasks(
     work: Path,
     recipe: Recipe,
     fingerprint: EncoderFingerprint,
     shards: Sequence[tuple[str, Shard]],
     decision: Decision,
-    runner: Executor,
-    funnels: dict[str, SourceFunnel],
-    progress: Progress,
-) -> list[ChunkResult]:
-    """Passages of each shard that has any document left, in order."""
-    for name, dropped in decision.dropped.items():
-        funnels[name].dropped.update(dropped)
+) -> list[ChunkTask]:
+    """One for each shard that has any document left, in order; the key is the id of the segment it leads to."""
     tasks = []
     for (name, shard), kept in zip(shards, decision.kept, strict=True):
-        if not len(kept):
-            continue
-        key = content_key(
-            FORMAT,
-            name,
-            shard.key,
-            kept.tolist(),
-            recipe.chunk.model_dump(mode="json"),
-            fingerprint.model_dump(mode="json"),
-            recipe.encoder.batch_size,
+        if len(kept):
+            key = content_key(
+                FORMAT,
+                name,
+                shard.key,
+                kept.tolist(),
+                recipe.chunk.model_dump(mode="json"),
+                fingerprint.model_dump(mode="json"),
+                recipe.encoder.batch_size,
+            )
+            tasks.append(ChunkTask(str(work), key, name, shard, kept, recipe.chunk, recipe.encoder))
+    return tasks
+
+
+def _chunk(
+    tasks: Sequence[ChunkTask],
+    known: dict[str, SegmentEntry],
+    runner: Executor,
+    funnels: Funnels,
+    progress: Progress,
+) -> list[Draft]:
+    """Passages of each shard, in order; what the store knows already is not cut again."""
+    drafts = {
+        entry.id: Draft(
+            entry.id, entry.rows, SegmentCounts(entry.documents, entry.tokens, entry.unread_tokens)
         )
-        tasks.append(ChunkTask(str(work), key, name, shard, kept, recipe.chunk, recipe.encoder))
-    results = {}
-    with progress("chunking", sum(len(task.kept) for task in tasks), "documents") as advance:
-        for task, result in runner.map(chunk_shard, tasks):
-            results[task.key] = result
+        for entry in known.values()
+    }
+    missing = [task for task in tasks if task.key not in known]
+    with progress("chunking", sum(len(task.kept) for task in missing), "documents") as advance:
+        for task, draft in runner.map(chunk_shard, missing):
+            drafts[task.key] = draft
             advance(len(task.kept))
     for task in tasks:
-        funnel, result = funnels[task.source], results[task.key]
-        funnel.documents += result.documents
-        funnel.passages += result.passages
-        funnel.tokens += result.tokens
-        funnel.unread_tokens += result.unread_tokens
-    return [results[task.key] for task in tasks]
+        funnels[task.source].add_draft(drafts[task.key])
+    return [drafts[task.key] for task in tasks]
 
 
 def _embed(
     store: Path,
     work: Path,
     recipe: Recipe,
-    drafts: Sequence[ChunkResult],
+    drafts: Sequence[Draft],
+    known: dict[str, SegmentEntry],
     runner: Executor,
     progress: Progress,
 ) -> list[SegmentEntry]:
-    """The segments of all drafts, in order; one that the store has already is not embedded again."""
-    version = current_version(store)
-    known = {} if version is None else {entry.id: entry for entry in read_manifest(store).segments}
-    entries: dict[str, SegmentEntry] = {}
+    """The segments of all drafts, in order; one that is on disk already is not embedded again."""
+    entries = dict(known)
     tasks = []
     for draft in drafts:
         folder = store / "segments" / draft.key
-        if draft.key in known:
-            entries[draft.key] = known[draft.key]
-        elif folder.exists():
-            entries[draft.key] = SegmentEntry(
-                id=draft.key, rows=draft.passages, documents=draft.documents, files=describe_files(folder)
-            )
-        else:
-            threads = available_cores() if runner.in_process else 1
-            truncate = recipe.chunk.mode == "document"
-            tasks.append(
-                EmbedTask(
-                    str(store), str(work), draft.key, draft.documents, truncate, recipe.encoder, threads
-                )
-            )
-    total = sum(draft.passages for draft in drafts)
-    with progress("embedding", total, "passages") as advance:
-        advance(sum(entry.rows for entry in entries.values()))
+        if draft.key in entries:
+            continue
+        if folder.exists():
+            entries[draft.key] = segment_entry(folder, draft.key, draft.passages, draft.counts)
+            continue
+        threads = available_cores() if runner.in_process else 1
+        truncate = recipe.chunk.mode == "document"
+        tasks.append(EmbedTask(str(store), str(work), draft, truncate, recipe.encoder, threads))
+    with progress("embedding", sum(draft.passages for draft in drafts), "passages") as advance:
+        advance(sum(draft.passages for draft in drafts if draft.key in entries))
         function = partial(embed_segment, on_batch=advance) if runner.in_process else embed_segment
         for task, entry in runner.map(function, tasks):
-            entries[task.key] = entry
+            entries[task.draft.key] = entry
             if not runner.in_process:
                 advance(entry.rows)
     return [entries[draft.key] for draft in drafts]
@@ -350,47 +315,3 @@ def _version_of(store: Path, recipe: Recipe, segments: Sequence[SegmentEntry]) -
     current = read_manifest(store)
     same = current.recipe_hash == recipe.hash() and current.segments == tuple(segments)
     return current.version if same else None
-
-
-def _nothing_left(funnels: dict[str, SourceFunnel]) -> CompendiaError:
-    reasons: Counter[str] = Counter()
-    for funnel in funnels.values():
-        reasons.update(funnel.dropped)
-    records = sum(funnel.records for funnel in funnels.values())
-    listed = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
-    return CompendiaError(
-        f"no passage is left of {records} records ({listed or 'nothing was read'})",
-        hint="look at the input, or loosen the filters, for example --set filters.length.min_words=1",
-    )
-
-
-def _write_account(
-    stem: Path,
-    recipe: Recipe,
-    executor: ExecutorName,
-    funnels: dict[str, SourceFunnel],
-    seconds: dict[str, float],
-    rejects: Sequence[tuple[str, Reject]],
-) -> None:
-    """<stem>.json and <stem>.rejects.jsonl: what is worth knowing of a build and not part of the content."""
-    lines = [
-        json.dumps({"source": source, **reject._asdict()}, ensure_ascii=False) for source, reject in rejects
-    ]
-    write_durably(
-        stem.with_name(f"{stem.name}.rejects.jsonl"), "".join(f"{line}\n" for line in lines).encode()
-    )
-    account = {
-        "schema": SCHEMA,
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "executor": executor,
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "cores": os.cpu_count(),
-        "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        "seconds": seconds,
-        "sources": {name: vars(funnel) for name, funnel in funnels.items()},
-        "recipe": recipe.content(),
-    }
-    write_durably(
-        stem.with_name(f"{stem.name}.json"), json.dumps(account, ensure_ascii=False, indent=1).encode()
-    )

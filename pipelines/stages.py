@@ -24,7 +24,7 @@ from datastore.files import crash_point, publish_folder, temporary_folder
 from datastore.manifest import SegmentEntry
 from datastore.segment import Passage, write_passages, write_vectors
 from datastore.text import content_hash, normalise
-from datastore.write import content_key, publish_segment
+from datastore.write import SegmentCounts, content_key, publish_segment
 
 from .chunk import chunk_documents
 from .document import Document, Reject
@@ -160,15 +160,15 @@ class ChunkTask(NamedTuple):
     encoder: EncoderConfig
 
 
-class ChunkResult(NamedTuple):
+class Draft(NamedTuple):
+    """A segment to be: its id, and what will be in it."""
+
     key: str
-    documents: int
     passages: int
-    tokens: int
-    unread_tokens: int  # beyond what the encoder reads; only in mode `document`
+    counts: SegmentCounts
 
 
-def chunk_shard(task: ChunkTask) -> ChunkResult:
+def chunk_shard(task: ChunkTask) -> Draft:
     """Cut a shard's documents into passages: the text half of a segment."""
     final = Path(task.work) / "passages" / task.key
     if not final.exists():
@@ -176,7 +176,8 @@ def chunk_shard(task: ChunkTask) -> ChunkResult:
         _chunk_into(folder, task)
         publish_folder(folder, final)
         crash_point("after_shard_chunked")
-    return ChunkResult(**json.loads((final / "account.json").read_bytes()))
+    account = json.loads((final / "account.json").read_bytes())
+    return Draft(task.key, account["passages"], SegmentCounts(**account["counts"]))
 
 
 def _chunk_into(folder: Path, task: ChunkTask) -> None:
@@ -209,21 +210,19 @@ def _chunk_into(folder: Path, task: ChunkTask) -> None:
         inputs = pa.table({"input": pa.array([part.input for part in flat], pa.string())})
         with pa.ipc.new_file(sink, inputs.schema) as file:
             file.write_table(inputs)
-    result = ChunkResult(
-        key=task.key,
+    counts = SegmentCounts(
         documents=len(documents),
-        passages=rows,
         tokens=sum(part.tokens for part in flat),
         unread_tokens=sum(max(0, part.tokens - encoder.token_budget) for part in flat),
     )
-    (folder / "account.json").write_text(json.dumps(result._asdict()), encoding="utf-8")
+    account = {"passages": rows, "counts": counts._asdict()}
+    (folder / "account.json").write_text(json.dumps(account), encoding="utf-8")
 
 
 class EmbedTask(NamedTuple):
     store: str
     work: str
-    key: str
-    documents: int
+    draft: Draft
     truncate: bool
     encoder: EncoderConfig
     threads: int
@@ -231,7 +230,7 @@ class EmbedTask(NamedTuple):
 
 def embed_segment(task: EmbedTask, on_batch: Callable[[int], None] | None = None) -> SegmentEntry:
     """Give a shard's passages their vectors and publish the segment in the store."""
-    passages = Path(task.work) / "passages" / task.key
+    passages = Path(task.work) / "passages" / task.draft.key
     with pa.memory_map(str(passages / "inputs.arrow")) as source:
         inputs = pa.ipc.open_file(source).read_all().column("input").to_pylist()
     vectors = load_encoder(task.encoder).encode_passages(
@@ -245,4 +244,4 @@ def embed_segment(task: EmbedTask, on_batch: Callable[[int], None] | None = None
         write_vectors(folder, vectors)
         return len(vectors)
 
-    return publish_segment(Path(task.store), task.key, task.documents, fill)
+    return publish_segment(Path(task.store), task.draft.key, task.draft.counts, fill)

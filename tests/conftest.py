@@ -10,7 +10,7 @@ import pytest
 from datastore import Datastore, EncoderConfig
 from datastore.encoders import load_encoder
 from datastore.segment import Passage, write_passages, write_vectors
-from datastore.write import commit_version, ensure_index, publish_segment
+from datastore.write import SegmentCounts, commit_version, ensure_index, publish_segment
 
 ROOT = Path(__file__).resolve().parents[1]
 HASHING = EncoderConfig(model="hashing")
@@ -68,7 +68,7 @@ def make_store(tmp_path: Path) -> StoreMaker:
                 )
                 return write_passages(folder, part)
 
-            entries.append(publish_segment(path, f"seg{start}", len(part), fill))
+            entries.append(publish_segment(path, f"seg{start}", SegmentCounts(len(part)), fill))
         commit_version(
             path,
             entries,

@@ -8,7 +8,7 @@ import typer
 from .output import Json, human_bytes, print_json, table
 
 if TYPE_CHECKING:
-    from pipelines.build import BuildReport
+    from pipelines.account import BuildReport
 
 SCHEMA = "compendia.build/1"
 

@@ -18,6 +18,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from ..errors import MissingPackageError, NotFoundError, UsageError
+from ..machine import available_cores
 from ..quiet import quiet_transformers
 from .config import EncoderConfig, EncoderFingerprint
 
@@ -138,7 +139,7 @@ class SentenceTransformerEncoder:
 
     def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
         lengths = np.array([len(text) for text in texts], dtype=np.int64)
-        return self._encode(texts, lengths, self.fingerprint.query_prompt, "query", 1, None)
+        return self._encode(texts, lengths, self.fingerprint.query_prompt, "query", available_cores(), None)
 
     def _encode(
         self,
@@ -173,7 +174,7 @@ class SentenceTransformerEncoder:
 
         before = torch.get_num_threads()
         try:
-            with ThreadPoolExecutor(max(1, threads)) as pool:
+            with ThreadPoolExecutor(max(1, min(threads, len(batches)))) as pool:
                 for done in pool.map(encode_batch, batches):
                     if on_batch is not None:
                         on_batch(done)

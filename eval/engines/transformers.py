@@ -7,7 +7,6 @@ batch runs on one thread, and the vocabulary is scored only at the tokens asked 
 from __future__ import annotations
 
 import importlib.util
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +17,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from datastore.errors import MissingPackageError, NotFoundError, UsageError, optional_import
+from datastore.machine import available_cores
 from datastore.protocols import LogLikelihood
 from datastore.quiet import quiet_transformers
 
@@ -96,7 +96,7 @@ class TransformersModel:
         self._model, self._tokenizer = _load(config, place)
         self._batch_tokens = config.batch_tokens
         on_cpu = self._model.device.type == "cpu"
-        self._threads = (config.threads or len(os.sched_getaffinity(0))) if on_cpu else 1
+        self._threads = (config.threads or available_cores()) if on_cpu else 1
         limit = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
         self.fingerprint = EngineFingerprint(
             model=_OFFLINE_NAME if config.model == "offline" else config.model,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Literal, Protocol, TypeVar
+
+from datastore.machine import available_cores
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -27,11 +28,6 @@ class Executor(Protocol):
         CompendiaError
             If a worker dies. An exception of the function itself comes through as it is.
         """
-
-
-def available_cores() -> int:
-    """Cores that this process may run on."""
-    return len(os.sched_getaffinity(0))
 
 
 def open_executor(name: ExecutorName, workers: int | None = None) -> AbstractContextManager[Executor]:
