@@ -298,8 +298,7 @@ def _embed(
         threads = available_cores() if runner.in_process else 1
         truncate = recipe.chunk.mode == "document"
         tasks.append(EmbedTask(str(store), str(work), draft, truncate, recipe.encoder, threads))
-    with progress("embedding", sum(draft.passages for draft in drafts), "passages") as advance:
-        advance(sum(draft.passages for draft in drafts if draft.key in entries))
+    with progress("embedding", sum(task.draft.passages for task in tasks), "passages") as advance:
         function = partial(embed_segment, on_batch=advance) if runner.in_process else embed_segment
         for task, entry in runner.map(function, tasks):
             entries[task.draft.key] = entry

@@ -9,7 +9,10 @@ from contextlib import AbstractContextManager, contextmanager
 
 Advance = Callable[[int], None]
 Progress = Callable[[str, int | None, str], AbstractContextManager[Advance]]
-"""`with progress(stage, total, unit) as advance:`; `advance(n)` says that n more units are done."""
+"""`with progress(stage, total, unit) as advance:`; `advance(n)` says that n more units are done.
+
+`total` is what is to be done now: what an earlier run did is not counted, and a stage with nothing to do is silent.
+"""
 
 
 @contextmanager
@@ -24,6 +27,10 @@ def console(interval_s: float = 10.0) -> Progress:
 
 @contextmanager
 def _bars(stage: str, total: int | None, unit: str) -> Iterator[Advance]:
+    if total == 0:
+        with silent(stage, total, unit) as advance:
+            yield advance
+        return
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -77,6 +84,7 @@ def _lines(interval_s: float) -> Progress:
                 line()
 
         yield advance
-        line()
+        if total != 0:
+            line()
 
     return lines
