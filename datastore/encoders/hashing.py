@@ -7,9 +7,9 @@ length one. Words are lowercased; nothing is learned and no word weighs more tha
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from itertools import chain
 
 import numpy as np
 import xxhash
@@ -21,12 +21,33 @@ from .config import EncoderConfig, EncoderFingerprint
 
 _DIMENSION = 256
 _MAX_TOKENS = 256
+_BLOCK_TEXTS = 1_000
 
 
 @lru_cache(maxsize=1 << 18)
-def _cell_and_sign(word: str) -> tuple[int, float]:
-    digest = xxhash.xxh3_64_intdigest(word.encode())
-    return digest % _DIMENSION, 1.0 if digest >> 63 else -1.0
+def _hash(word: str) -> int:
+    return xxhash.xxh3_64_intdigest(word.encode())
+
+
+def _embed(tokens: Sequence[Sequence[str]]) -> NDArray[np.float32]:
+    """(n, d) unit vectors of n lists of words."""
+    rows = np.repeat(np.arange(len(tokens)), [len(words_of_text) for words_of_text in tokens])
+    hashes = np.fromiter(map(_hash, chain.from_iterable(tokens)), dtype=np.uint64, count=len(rows))
+    # Sorted, so that the sums do not depend on the order of words: float addition is not associative.
+    order = np.lexsort((hashes, rows))
+    rows, hashes = rows[order], hashes[order]
+    first = np.ones(len(rows), dtype=np.bool_)
+    first[1:] = (rows[1:] != rows[:-1]) | (hashes[1:] != hashes[:-1])
+    starts = np.flatnonzero(first)
+    frequencies = np.diff(starts, append=len(rows))
+    signs = np.where(hashes[starts] >> np.uint64(63), -1.0, 1.0)
+    cells = rows[starts] * _DIMENSION + (hashes[starts] % np.uint64(_DIMENSION)).astype(np.int64)
+    sums = np.bincount(cells, signs * (1.0 + np.log(frequencies)), minlength=len(tokens) * _DIMENSION)
+    vectors = sums.reshape(len(tokens), _DIMENSION).astype(np.float32)
+    # No word, or all cancelled: any fixed unit vector keeps the length at one.
+    vectors[~vectors.any(axis=1), 0] = 1.0
+    unit: NDArray[np.float32] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return unit
 
 
 class HashingEncoder:
@@ -57,22 +78,17 @@ class HashingEncoder:
         threads: int = 1,  # noqa: ARG002 (pure Python: a second thread would only wait for the first)
         on_batch: Callable[[int], None] | None = None,
     ) -> NDArray[np.float32]:
-        vectors = np.zeros((len(texts), _DIMENSION), dtype=np.float32)
-        for row, text in enumerate(texts):
-            tokens = words(text.lower())
-            if len(tokens) > self.token_budget and not truncate:
-                raise UsageError(
-                    f"passage {row} has {len(tokens)} tokens, the encoder reads {self.token_budget}"
-                )
-            for word, count in Counter(tokens[: self.token_budget]).items():
-                cell, sign = _cell_and_sign(word)
-                vectors[row, cell] += sign * (1.0 + np.log(count))
-            if not vectors[row].any():
-                # No word, or all cancelled: any fixed unit vector keeps the length-one invariant.
-                vectors[row, 0] = 1.0
-        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        if on_batch is not None:
-            on_batch(len(texts))
+        vectors = np.empty((len(texts), _DIMENSION), dtype=np.float32)
+        for start in range(0, len(texts), _BLOCK_TEXTS):
+            tokens = [words(text.lower()) for text in texts[start : start + _BLOCK_TEXTS]]
+            for row, found in enumerate(tokens, start):
+                if len(found) > self.token_budget and not truncate:
+                    raise UsageError(
+                        f"passage {row} has {len(found)} tokens, the encoder reads {self.token_budget}"
+                    )
+            vectors[start : start + _BLOCK_TEXTS] = _embed([found[: self.token_budget] for found in tokens])
+            if on_batch is not None:
+                on_batch(len(tokens))
         return vectors
 
     def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
