@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import ctypes
 import multiprocessing
+import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -41,16 +42,21 @@ class ProcessExecutor:
             ) from error
 
 
-def _die_with_parent() -> None:
-    """A worker whose parent was killed must not go on writing beside the next run (Linux: PR_SET_PDEATHSIG)."""
+def _die_with_parent(parent: int) -> None:
+    """A worker whose parent was killed must not linger, nor write beside the next run (Linux: PR_SET_PDEATHSIG)."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before the line above
+        os._exit(1)
 
 
 @contextmanager
 def process(workers: int) -> Iterator[ProcessExecutor]:
     # Spawned, not forked: a fork of a process with running threads (torch, Arrow) can deadlock.
     pool = ProcessPoolExecutor(
-        workers, mp_context=multiprocessing.get_context("spawn"), initializer=_die_with_parent
+        workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_die_with_parent,
+        initargs=(os.getpid(),),
     )
     try:
         yield ProcessExecutor(pool, workers)

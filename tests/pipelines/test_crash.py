@@ -49,6 +49,23 @@ def undisturbed(command, tmp_path, content_of) -> dict[str, bytes]:
     return content_of(tmp_path / "undisturbed")
 
 
+def left_running(mark: str, patience_s: float = 30.0) -> list[str]:
+    """Processes with `mark` in their environment that do not end in the time given."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        found = [path.parent.name for path in Path("/proc").glob("[0-9]*/environ") if mark in _read(path)]
+        if not found or time.monotonic() > deadline:
+            return found
+        time.sleep(0.1)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:  # it ended meanwhile
+        return ""
+
+
 def segments(store: Path) -> dict[str, int]:
     return {folder.name: folder.stat().st_mtime_ns for folder in (store / "segments").glob("[!.]*")}
 
@@ -98,12 +115,17 @@ def test_killed_under_other_executors(command, tmp_path, content_of, undisturbed
 def test_killed_at_a_random_moment(command, tmp_path, content_of, undisturbed, seed):
     store = tmp_path / "store"
     parallel = [*command, str(store), "--executor", "process", "--workers", "2"]
-    with subprocess.Popen(parallel, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+    mark = f"MARK={store}"
+    environment = {**os.environ, "MARK": str(store)}
+    with subprocess.Popen(
+        parallel, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=environment
+    ) as process:
         deadline = time.monotonic() + 60
         while not (store / "work").exists() and time.monotonic() < deadline:
             time.sleep(0.01)
         time.sleep(random.Random(seed).uniform(0.0, 2.5))
         process.kill()
+    assert left_running(mark) == []
 
     again = run(parallel)
 
