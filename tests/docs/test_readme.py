@@ -78,11 +78,9 @@ def test_a_command_of_the_readme_works(request, checkout, command):
 
 @pytest.mark.slow
 def test_the_python_of_the_readme_prints_what_it_shows(checkout):
-    pairs = [
-        (block, BLOCKS[i + 1][1])
-        for i, (language, block) in enumerate(BLOCKS[:-1])
-        if language == "python" and BLOCKS[i + 1][0] == "text"
-    ]
+    pairs = re.findall(
+        r"^```python\n(.*?)^```\n\n```text\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL
+    )
     assert pairs
     for code, shown in pairs:
         printed = subprocess.run(
