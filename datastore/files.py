@@ -56,6 +56,7 @@ def write_durably(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+    crash_point(f"before_rename_of_{path.name}")
     temporary.replace(path)
     fsync(path.parent)
 
@@ -86,6 +87,14 @@ def temporary_folder(final: Path) -> Path:
     return folder
 
 
+def remove_folder(folder: Path) -> None:
+    """Remove a folder; after a kill in the middle it is still whole, or gone under this name."""
+    doomed = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    folder.rename(doomed)
+    crash_point("before_removal")
+    shutil.rmtree(doomed)
+
+
 @contextmanager
 def writer_lock(store: Path) -> Iterator[None]:
     """Hold the store's one writer lock; the kernel lets go of it when the process dies.
@@ -105,7 +114,7 @@ def writer_lock(store: Path) -> Iterator[None]:
                 f"another process is writing to {store}",
                 hint="wait until it ends, then run the command again",
             ) from None
-        for leftover in (*store.glob(".*.tmp"), *store.glob("*/.*.tmp")):
+        for leftover in (*store.glob(".*.tmp"), *store.glob("*/.*.tmp"), *store.glob("work/*/.*.tmp")):
             if leftover.is_dir():
                 shutil.rmtree(leftover)
             else:

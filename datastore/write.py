@@ -46,7 +46,7 @@ def segment_entry(folder: Path, segment_id: str, rows: int, counts: SegmentCount
 def content_key(*parts: object) -> str:
     """32 hex digits that name a thing by what it is made from; parts are anything that JSON can hold."""
     return xxhash.xxh3_128_hexdigest(
-        json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str).encode()
+        json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str).encode("utf-8", "surrogateescape")
     )
 
 

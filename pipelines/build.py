@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,7 +12,7 @@ import xxhash
 
 from datastore import UsageError
 from datastore.encoders import EncoderFingerprint, load_encoder
-from datastore.files import writer_lock
+from datastore.files import remove_folder, writer_lock
 from datastore.machine import available_cores
 from datastore.manifest import FORMAT, SegmentEntry, current_version, read_manifest
 from datastore.write import SegmentCounts, commit_version, content_key, ensure_index, segment_entry
@@ -28,6 +27,11 @@ from .sources import SourceConfig, Unit, reader_version, units
 from .stages import ChunkTask, Draft, EmbedTask, ReadTask, Shard, chunk_shard, embed_segment, read_units
 
 _OWN_NAMES = {"LOCK", "work", "segments", "indexes", "builds", "versions", "CURRENT"}
+
+
+def _is_ours(name: str) -> bool:
+    """Whether a build makes files of this name in a store; what a killed one left half-written included."""
+    return name in _OWN_NAMES or (name.startswith(".") and name.endswith(".tmp"))
 
 
 def build(
@@ -117,7 +121,7 @@ def build(
                 encoder_config=recipe.encoder,
                 encoder=fingerprint,
             ).version
-        shutil.rmtree(work)
+        remove_folder(work)
     return BuildReport(store, version, changed, funnels, clock.seconds)
 
 
@@ -126,9 +130,7 @@ def _check_target(store: Path, recipe: Recipe, *, replace: bool) -> None:
     if store.is_file():
         raise UsageError(f"{store} is a file", hint="name a folder for the store")
     if current_version(store) is None:
-        foreign = (
-            [path.name for path in store.iterdir() if path.name not in _OWN_NAMES] if store.exists() else []
-        )
+        foreign = [path.name for path in store.iterdir() if not _is_ours(path.name)] if store.exists() else []
         if foreign:
             raise UsageError(
                 f"{store} is not a datastore and not empty ({foreign[0]} …)",

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .output import Json, human_bytes, print_json, table
+from .output import Json, human_bytes, plain_name, print_json, table
 
 if TYPE_CHECKING:
     from pipelines.account import BuildReport
@@ -57,12 +57,9 @@ def build(
 def _recipe(pipelines: Any, datastore: Any, place: str, settings: list[str]) -> Any:
     path = Path(place)
     if path.is_dir():
-        name = (
-            "".join(letter if letter.isalnum() else "-" for letter in path.resolve().name).strip("-")
-            or "folder"
-        )
-        source = {"name": name, "kind": "files", "path": place}
-        return pipelines.make_recipe({"name": name, "sources": [source]}, settings)
+        name = plain_name(path.resolve().name)
+        source = {"name": name, "kind": "files", "path": "."}
+        return pipelines.make_recipe({"name": name, "root": place, "sources": [source]}, settings)
     if path.suffix in (".yaml", ".yml") or not path.exists():
         return pipelines.load_recipe(path, settings)
     raise datastore.UsageError(

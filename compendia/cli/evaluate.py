@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .output import Json, print_json, table
+from .output import Json, plain_name, print_json, table
 
 if TYPE_CHECKING:
     from datastore import Datastore
@@ -121,12 +121,16 @@ def _corpus_store(name: str, corpus: dict[str, Any], settings: list[str], place:
 
     datastore, pipelines = require("datastore"), require("pipelines")
     recipe = pipelines.make_recipe(
-        {"name": name, "sources": [{"name": "corpus", "kind": "files", **corpus}], "deduplicate": "none"},
+        {
+            "name": plain_name(name),
+            "sources": [{"name": "corpus", "kind": "files", **corpus}],
+            "deduplicate": "none",
+        },
         settings,
     )
     if place is None:
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        place = cache / "compendia" / "eval" / f"{name}-{recipe.hash()[:12]}"
+        place = cache / "compendia" / "eval" / f"{recipe.name}-{recipe.hash()[:12]}"
     pipelines.build(recipe, place, progress=pipelines.console())
     opened: Datastore = datastore.Datastore.open(place)
     return opened

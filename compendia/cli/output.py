@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -13,6 +14,11 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False))
+
+
+def plain_name(text: str) -> str:
+    """`text` as a name that a recipe takes: Latin letters, digits, `_`, `.` and `-`."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip("-_.") or "unnamed"
 
 
 def human_bytes(count: float) -> str:

@@ -57,7 +57,7 @@ class HashingEncoder:
         self.token_budget = config.max_tokens or _MAX_TOKENS
         self.fingerprint = EncoderFingerprint(
             model="hashing",
-            revision="1",
+            revision="2",
             dimension=_DIMENSION,
             pooling="signed sum of 1 + log(tf)",
             normalised=True,
@@ -80,7 +80,8 @@ class HashingEncoder:
     ) -> NDArray[np.float32]:
         vectors = np.empty((len(texts), _DIMENSION), dtype=np.float32)
         for start in range(0, len(texts), _BLOCK_TEXTS):
-            tokens = [words(text.lower()) for text in texts[start : start + _BLOCK_TEXTS]]
+            # Cut first: lower case may have more characters, and not all of them in words.
+            tokens = [[word.lower() for word in words(text)] for text in texts[start : start + _BLOCK_TEXTS]]
             for row, found in enumerate(tokens, start):
                 if len(found) > self.token_budget and not truncate:
                     raise UsageError(

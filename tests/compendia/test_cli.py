@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -248,6 +249,16 @@ def test_what_cannot_be_done_says_why(invoke, store, arguments, code, message):
 
     assert (outcome.code, message in outcome.err) == (code, True), outcome.err
     assert outcome.out == ""
+
+
+def test_names_of_any_kind_and_spelling(invoke, tmp_path):
+    folder = tmp_path / "Über mich"
+    folder.mkdir()
+    (folder / "tea.txt").write_text("Green tea.")
+    Path(os.fsdecode(os.fsencode(folder) + b"/x\xff.txt")).write_text("A name that is not UTF-8.")
+
+    assert invoke("build", "Über mich", "--out", "store", "--json").json["documents"] == 2
+    assert invoke("build", "./Über mich/", "--out", "store", "--json").json["changed"] is False
 
 
 def test_an_empty_folder(invoke, tmp_path):

@@ -109,6 +109,12 @@ def test_an_encoder_that_is_not_there(tmp_path):
     assert "`offline`" in str(error.value)
 
 
+def test_hashing_takes_letters_that_grow_in_lower_case():
+    encoder = load_encoder(EncoderConfig(model="hashing"))
+
+    assert encoder.encode_passages(["\u0130stanbul " * 256]).shape == (1, 256)
+
+
 def test_hashing_counts_words_with_signs():
     encoder = load_encoder(EncoderConfig(model="hashing"))
     (one,) = encoder.encode_passages(["tea"])

@@ -25,7 +25,9 @@ POINTS = [
     "before_index_rename",
     "before_manifest_rename",
     "after_manifest_rename",
+    "before_rename_of_CURRENT",
     "after_current",
+    "before_removal",
 ]
 
 
