@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import threading
 import time
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from typing import Any, Self, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from .checks import integer
 from .encoders import Encoder, EncoderConfig, load_encoder
 from .errors import IntegrityError, UsageError
 from .hits import Hit, Hits, rank
@@ -20,7 +22,19 @@ from .index.dense.exact import ExactIndex
 from .manifest import Manifest, read_manifest
 from .segment import Segment
 
+# A k of millions on a small store would only fill RAM with padding.
+_LARGEST_K = 100_000
+
 Queries = str | Sequence[str] | NDArray[np.floating[Any]]
+
+
+def _allow_open_files(count: int) -> None:
+    """Raise this process's own limit where it could not open `count` more files; shells start with 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = count + 1_024
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        wanted = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
 
 
 class Datastore:
@@ -36,6 +50,8 @@ class Datastore:
         self._encoder_config = encoder or manifest.encoder_config
         self._encoder: Encoder | None = None
         self._encoder_lock = threading.Lock()
+        self._closed = False
+        _allow_open_files(2 * len(manifest.segments))
         self._segments = [
             Segment(path / "segments" / entry.id, entry, manifest.dimension) for entry in manifest.segments
         ]
@@ -61,7 +77,7 @@ class Datastore:
         IntegrityError
             If a file of the version is missing or malformed.
         """
-        path = Path(path)
+        path = Path(path).expanduser()
         manifest = read_manifest(path)
         if isinstance(encoder, str):
             encoder = manifest.encoder_config.model_copy(update={"model": encoder})
@@ -87,7 +103,11 @@ class Datastore:
 
     def close(self) -> None:
         """Let go of files and index; the store cannot be searched afterwards."""
-        self._segments, self._index, self._encoder = [], ExactIndex([]), None
+        self._segments, self._index, self._encoder, self._closed = [], ExactIndex([]), None, True
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise UsageError(f"{self!r} is closed", hint="open it again: Datastore.open(path)")
 
     def __len__(self) -> int:
         """Number of passages."""
@@ -160,9 +180,11 @@ class Datastore:
         UsageError
             If k or candidates is not positive, a query is empty, or vectors have another shape or are not finite.
         """
-        if k < 1:
-            raise UsageError(f"k must be at least 1, got {k}", hint="k is the number of hits to return")
-        if candidates is not None and candidates < k:
+        self._check_open()
+        k = integer("k", k, at_least=1)
+        if k > max(len(self), _LARGEST_K):
+            raise UsageError(f"k must be at most {max(len(self), _LARGEST_K):,} for this store, got {k:,}")
+        if candidates is not None and (candidates := integer("candidates", candidates, at_least=1)) < k:
             raise UsageError(f"candidates must be at least k = {k}, got {candidates}")
         timings = {}
         started = time.perf_counter()
@@ -213,6 +235,7 @@ class Datastore:
 
     def read_vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float16]:
         """(m, d) float16 exact vectors of m rows, read from disk."""
+        self._check_open()
         vectors = np.empty((len(rows), self.manifest.dimension), dtype=np.float16)
         numbers, positions = self._locate(rows)
         for number in np.unique(numbers):
@@ -222,6 +245,7 @@ class Datastore:
 
     def read_hits(self, rows: NDArray[np.int64], scores: NDArray[np.float32]) -> list[Hit]:
         """The passages of m rows with their (m,) scores, in the order given."""
+        self._check_open()
         numbers, positions = self._locate(rows)
         return [
             self._segments[number].read_hit(position, score)
@@ -232,6 +256,7 @@ class Datastore:
 
     def read_column(self, name: str) -> list[Any]:
         """A column of `datastore.segment.PASSAGES` for all rows, in row order."""
+        self._check_open()
         return [value for segment in self._segments for value in segment.read_column(name)]
 
 

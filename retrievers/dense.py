@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from datastore import Datastore, Hits, UsageError
+from datastore.checks import integer
 
-from .parameters import integer, written
+from .parameters import written
 from .protocol import check_request
 
 

@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datastore import Datastore, Hits, UsageError
+from datastore.checks import integer
 from datastore.hits import rank
 
 from .bm25 import bm25
 from .dense import dense
-from .parameters import integer, number, written
+from .parameters import number, written
 from .protocol import Chain, Retriever, check_request
 
 

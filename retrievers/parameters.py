@@ -4,28 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields
-from numbers import Integral, Real
+from numbers import Real
 from typing import TYPE_CHECKING
 
 from datastore import UsageError
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
-
-
-def integer(name: str, value: object, *, at_least: int) -> int:
-    """`value` as an int.
-
-    Raises
-    ------
-    UsageError
-        If it is not a whole number, or below `at_least`.
-    """
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise UsageError(f"{name} must be a whole number, got {value!r}")
-    if value < at_least:
-        raise UsageError(f"{name} must be at least {at_least}, got {value}")
-    return int(value)
 
 
 def number(name: str, value: object) -> float:

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from datastore import Datastore, Hits
+from datastore.checks import integer
 from datastore.store import check_queries
-
-from .parameters import integer
 
 
 class Retriever(Protocol):

@@ -58,8 +58,14 @@ def _raise(error: OSError) -> None:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Every file under a folder, but hidden ones and what symbolic links bring in from outside."""
+    """Every file under a folder, but hidden ones, those of stores, and what symbolic links bring in from outside."""
     for root, folders, names in os.walk(folder, onerror=_raise):
+        if {"LOCK", "segments", "versions"} <= {*folders, *names} or {"LOCK", "segments", "work"} <= {
+            *folders,
+            *names,
+        }:
+            folders.clear()  # a store, possibly the one that is being built from this folder
+            continue
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
             path = Path(root, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import faiss
@@ -10,6 +11,9 @@ from numpy.typing import NDArray
 
 from ...errors import IntegrityError
 from . import Blocks, Candidates, float32_blocks
+
+# The threads of faiss' OpenMP do not survive a fork, and a child would wait for them for ever.
+os.register_at_fork(after_in_child=lambda: faiss.omp_set_num_threads(1))
 
 _FILE = "codes.faiss"
 _TRAINING_ROWS = 65_536  # per-dimension ranges; more rows do not move them
