@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,6 +33,23 @@ def verify(path: Path) -> list[str]:
     return faults or list(_content_faults(path))
 
 
+def remove_damaged(path: Path, manifest: Manifest, *, checksums: bool) -> set[str]:
+    """Remove segments and indexes of a version that are not whole, so that a build makes them again; their ids.
+
+    The caller holds the writer lock. Without `checksums` only what is missing or has another size is found.
+    """
+    damaged = set()
+    for kind, entries in (("segments", manifest.segments), ("indexes", manifest.indexes)):
+        for entry in entries:
+            folder = path / kind / entry.id
+            if any(
+                _file_fault(folder / name, file, checksums=checksums) for name, file in entry.files.items()
+            ):
+                shutil.rmtree(folder, ignore_errors=True)
+                damaged.add(entry.id)
+    return damaged
+
+
 def _file_faults(path: Path, manifest: Manifest) -> Iterator[str]:
     for kind, entries in (("segments", manifest.segments), ("indexes", manifest.indexes)):
         for entry in entries:
@@ -41,12 +59,12 @@ def _file_faults(path: Path, manifest: Manifest) -> Iterator[str]:
                     yield f"{kind}/{entry.id}/{name}: {fault}"
 
 
-def _file_fault(file: Path, expected: FileEntry) -> str | None:
+def _file_fault(file: Path, expected: FileEntry, *, checksums: bool = True) -> str | None:
     if not file.is_file():
         return "is missing"
     if file.stat().st_size != expected.bytes:
         return f"has {file.stat().st_size} bytes instead of {expected.bytes}"
-    if checksum(file) != expected.checksum:
+    if checksums and checksum(file) != expected.checksum:
         return "has another checksum than when it was written"
     return None
 

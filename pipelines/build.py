@@ -15,6 +15,7 @@ from datastore.encoders import EncoderFingerprint, load_encoder
 from datastore.files import remove_folder, writer_lock
 from datastore.machine import available_cores
 from datastore.manifest import FORMAT, SegmentEntry, current_version, read_manifest
+from datastore.verify import remove_damaged
 from datastore.write import SegmentCounts, commit_version, content_key, ensure_index, segment_entry
 
 from .account import BuildReport, Clock, Funnels, SourceFunnel, nothing_left, write_account
@@ -41,6 +42,7 @@ def build(
     executor: ExecutorName = "serial",
     workers: int | None = None,
     replace: bool = False,
+    repair: bool = False,
     progress: Progress = silent,
 ) -> BuildReport:
     """Build a store from a recipe, or bring it to the recipe's state.
@@ -54,6 +56,8 @@ def build(
         Folder of the store; default, the recipe's own.
     replace
         Allow a store that another recipe built to get a new version from this one.
+    repair
+        Compare all checksums first and make again what is damaged; missing and cut files are found without.
 
     Raises
     ------
@@ -76,6 +80,7 @@ def build(
     clock.lap("load encoder")
     store.mkdir(parents=True, exist_ok=True)
     with writer_lock(store), open_executor(executor, workers) as runner:
+        _check_target(store, recipe, replace=replace)  # another build may have finished meanwhile
         work = store / "work"
         for folder in (
             work / "read",
@@ -90,7 +95,7 @@ def build(
         clock.lap("read")
         decision = _decide(work, recipe, shards, funnels)
         clock.lap("deduplicate")
-        known = _segments_of(store)
+        known = _whole_segments(store, repair=repair)
         tasks = _chunk_tasks(work, recipe, fingerprint, shards, decision)
         drafts = _chunk(tasks, known, runner, funnels, progress)
         clock.lap("chunk")
@@ -100,18 +105,18 @@ def build(
         clock.lap("embed")
         indexes = ensure_index(store, segments, fingerprint.dimension)
         clock.lap("index")
+        build_id = content_key(recipe.hash(), [entry.id for entry in segments])[:16]
+        write_account(
+            store / "builds" / build_id,
+            recipe,
+            executor,
+            funnels,
+            clock.seconds,
+            [*rejects, *decision.rejects],
+        )
         version = _version_of(store, recipe, segments)
         changed = version is None
         if version is None:
-            build_id = content_key(recipe.hash(), [entry.id for entry in segments])[:16]
-            write_account(
-                store / "builds" / build_id,
-                recipe,
-                executor,
-                funnels,
-                clock.seconds,
-                [*rejects, *decision.rejects],
-            )
             version = commit_version(
                 store,
                 segments,
@@ -140,10 +145,13 @@ def _check_target(store: Path, recipe: Recipe, *, replace: bool) -> None:
     manifest = read_manifest(store)
     if manifest.recipe_hash == recipe.hash() or replace:
         return
-    account = json.loads((store / "builds" / f"{manifest.build}.json").read_bytes())
-    changed = _changed_keys(account["recipe"], recipe.content())
+    try:
+        before = json.loads((store / "builds" / f"{manifest.build}.json").read_bytes())["recipe"]
+        changed = ", ".join(_changed_keys(before, recipe.content()))
+    except (OSError, ValueError, KeyError):
+        changed = f"unknown, since the account of build {manifest.build} cannot be read"
     raise UsageError(
-        f"{store} was built from another recipe; changed: {', '.join(changed)}",
+        f"{store} was built from another recipe; changed: {changed}",
         hint="add --replace to make a new version from this recipe, or name another folder with --out",
     )
 
@@ -223,11 +231,13 @@ def _decide(work: Path, recipe: Recipe, shards: Sequence[tuple[str, Shard]], fun
     return decision
 
 
-def _segments_of(store: Path) -> dict[str, SegmentEntry]:
-    """The segments of the store's current version, by id."""
-    return (
-        {} if current_version(store) is None else {entry.id: entry for entry in read_manifest(store).segments}
-    )
+def _whole_segments(store: Path, *, repair: bool) -> dict[str, SegmentEntry]:
+    """The segments of the store's current version, by id; what is damaged is removed, to be made again."""
+    if current_version(store) is None:
+        return {}
+    manifest = read_manifest(store)
+    damaged = remove_damaged(store, manifest, checksums=repair)
+    return {entry.id: entry for entry in manifest.segments if entry.id not in damaged}
 
 
 def _chunk_tasks(

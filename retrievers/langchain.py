@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, PositiveInt, PrivateAttr
+from pydantic import AfterValidator, ConfigDict, Field, PositiveInt, PrivateAttr
 
 from datastore import Datastore, Hit
 from datastore.errors import optional_import
@@ -51,6 +51,8 @@ class CompendiaRetriever(BaseRetriever):
     k
         Documents to return where the call does not say; fewer only if the retriever finds fewer.
     """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
     store: Annotated[Datastore | str | Path, AfterValidator(_opened)] = Field(frozen=True)
     retriever: Annotated[Chain | str, AfterValidator(_parsed)] = Field(default=dense, frozen=True)

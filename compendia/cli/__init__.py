@@ -42,9 +42,10 @@ def main() -> NoReturn:
     """Run the command line; an error becomes its message and exit code, a traceback only with --debug."""
     try:
         app(prog_name="compendia")
-    except KeyboardInterrupt:
-        typer.echo("interrupted; the same command goes on from here", err=True)
-        sys.exit(130)
+    except SystemExit as done:
+        if done.code == 130:  # typer turns Ctrl-C into this
+            typer.echo("interrupted; a build goes on from here with the same command", err=True)
+        raise
     except Exception as error:
         if "--debug" in sys.argv:
             raise
@@ -60,6 +61,9 @@ def _describe(error: Exception) -> tuple[int, str]:
     errors = require("datastore")
     if isinstance(error, errors.CompendiaError):
         return error.exit_code, f"error: {error}"
+    if isinstance(error, OSError) and error.strerror:
+        where = f": {error.filename}" if error.filename else ""
+        return 1, f"error: {error.strerror}{where}"
     return (
         1,
         f"error: {type(error).__name__}: {error}\n  compendia --debug … shows where; this should not happen",

@@ -30,6 +30,9 @@ def build(
     replace: Annotated[
         bool, typer.Option("--replace", help="Make a new version of a store that another recipe built.")
     ] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Compare all checksums and make again what is damaged.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Build a store from a recipe or a folder, or go on with an interrupted build."""
@@ -44,6 +47,7 @@ def build(
         executor=executor,
         workers=workers,
         replace=replace,
+        repair=repair,
         progress=pipelines.console(),
     )
     with datastore.Datastore.open(report.store) as store:

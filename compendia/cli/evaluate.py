@@ -36,7 +36,7 @@ def retrieval(
     split: Annotated[str, typer.Option(help="Which judgements: qrels/<split>.tsv.")] = "test",
     settings: Settings = None,
     store: Store = None,
-    seed: Annotated[int, typer.Option(help="Of the intervals.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the intervals.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Retrievers against the judgements of a folder in BEIR layout."""
@@ -72,7 +72,9 @@ def llm(
     ] = "offline",
     settings: Settings = None,
     store: Store = None,
-    seed: Annotated[int, typer.Option(help="Of the questions, the wrong passages and the intervals.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of the questions, the wrong passages and the intervals.")
+    ] = 0,
     records: Annotated[
         Path | None, typer.Option(help="Write one JSON line a question and arm to this file.")
     ] = None,
@@ -84,6 +86,8 @@ def llm(
     datastore, evaluation, retrievers = require("datastore"), require("eval"), require("retrievers")
     if task != "pubmedqa":
         raise datastore.UsageError(f"there is no task {task!r}", hint="pubmedqa")
+    if records is not None:
+        records.touch()  # what cannot be written is to be known before the work, not after
     chain = retrievers.parse(retriever)
     pubmedqa = evaluation.pubmedqa
     drawn = pubmedqa.sample(pubmedqa.read(data), questions, seed)

@@ -23,4 +23,5 @@ def verify(
     else:
         typer.echo("\n".join(faults) if faults else f"{store}: every file is as it was written")
     if faults:
+        typer.echo(f"compendia build RECIPE --out {store} --repair  makes damaged files again", err=True)
         raise typer.Exit(datastore.IntegrityError.exit_code)

@@ -51,7 +51,8 @@ def _load_model(config: EncoderConfig) -> tuple[SentenceTransformer, str]:
                 place,
                 revision=config.revision,
                 device=config.device,
-                model_kwargs={"dtype": getattr(torch, config.dtype)},
+                trust_remote_code=False,
+                model_kwargs={"dtype": getattr(torch, config.dtype), "use_safetensors": True},
             )
     except (OSError, ValueError) as error:
         raise NotFoundError(

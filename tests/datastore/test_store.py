@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import resource
 import threading
 
 import numpy as np
@@ -274,3 +276,52 @@ def test_hashing_vectors_do_not_depend_on_the_batch():
     )
     np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1.0, atol=1e-6)
     np.testing.assert_array_equal(together[0], together[3])
+
+
+def test_a_closed_store_says_so(make_store):
+    store = make_store(["some text"])
+    hits = store.search(["text"], k=1)
+    store.close()
+
+    for use in (lambda: store.search("text"), lambda: hits[0], lambda: store.read_column("text")):
+        with pytest.raises(UsageError, match="is closed"):
+            use()
+
+
+@pytest.mark.parametrize("k", [2.0, "2", None, True])
+def test_k_is_a_whole_number(make_store, k):
+    with pytest.raises(UsageError, match="k must be a whole number"):
+        make_store(["some text"]).search("text", k=k)
+
+
+def test_k_may_be_a_numpy_integer_and_has_a_bound(make_store):
+    store = make_store(TEXTS)
+
+    assert store.search(["apple"], k=np.int64(2)).rows.shape == (1, 2)
+    with pytest.raises(UsageError, match="k must be at most 100,000"):
+        store.search("apple", k=10**13)
+
+
+def test_a_forked_child_can_search(make_store):
+    store = make_store(TEXTS)
+    expected = store.search("cherry in basket 2", k=3)
+
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        found = pool.apply_async(_search, (str(store.path),)).get(timeout=60)
+
+    assert found == [hit.passage_id for hit in expected]
+
+
+def _search(path: str) -> list[str]:
+    return [hit.passage_id for hit in Datastore.open(path).search("cherry in basket 2", k=3)]
+
+
+def test_more_segments_than_a_shell_allows_files(make_store):
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
+    try:
+        store = make_store(TEXTS[:400], segment_rows=1)
+        assert len(store.search("apple number 3", k=3)) == 3
+        store.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)

@@ -258,3 +258,47 @@ def test_many_small_files_share_segments_and_a_new_one_changes_few(tmp_path):
     assert 1 < len(before) < 20
     assert report.sources["notes"].documents == 601
     assert len(after - before) == 1
+
+
+@pytest.mark.parametrize("damage", ["remove", "cut", "flip"])
+def test_what_is_damaged_is_made_again(recipe, tmp_path, content_of, damage):
+    build(with_settings(recipe, "chunk.max_tokens=16"), tmp_path / "store")
+    before = content_of(tmp_path / "store")
+    for name in ("vectors.npy", "codes.faiss"):
+        (file, *_) = sorted((tmp_path / "store").rglob(name))
+        data = bytearray(file.read_bytes())
+        if damage == "remove":
+            shutil.rmtree(file.parent)
+        elif damage == "cut":
+            file.write_bytes(data[:-3])
+        else:
+            data[len(data) // 2] ^= 4
+            file.write_bytes(data)
+
+    report = build(with_settings(recipe, "chunk.max_tokens=16"), tmp_path / "store", repair=damage == "flip")
+
+    assert (report.changed, report.version) == (False, 1)
+    assert content_of(tmp_path / "store") == before
+    assert verify(tmp_path / "store") == []
+
+
+def test_a_lost_account_is_written_again(recipe, tmp_path):
+    build(recipe, tmp_path / "store")
+    (account,) = (tmp_path / "store" / "builds").glob("*[0-9a-f].json")
+    account.write_text("{")
+
+    with pytest.raises(UsageError, match="changed: unknown"):
+        build(with_settings(recipe, "chunk.with_title=false"), tmp_path / "store")
+    build(recipe, tmp_path / "store")
+
+    assert json.loads(account.read_text())["sources"]["articles"]["documents"] == 118
+
+
+def test_a_store_inside_its_source_is_not_read(tmp_path):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "tea.txt").write_text("Green tea.")
+    source = {"name": "notes", "kind": "files", "path": str(tmp_path / "notes")}
+    recipe = make_recipe({"name": "t", "sources": [source], "encoder": {"model": "hashing"}}, environment={})
+    build(recipe, tmp_path / "notes" / "store")
+
+    assert not build(recipe, tmp_path / "notes" / "store").changed
