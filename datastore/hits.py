@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, overload
@@ -29,7 +30,7 @@ class PassageReader(Protocol):
     def read_hits(self, rows: NDArray[np.int64], scores: NDArray[np.float32]) -> list[Hit]: ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Hits(Sequence[list[Hit]]):
     """Ranked rows of one version for each of nq queries; text is read when a query's list is asked for.
 
@@ -48,8 +49,8 @@ class Hits(Sequence[list[Hit]]):
     version: int
     rows: NDArray[np.int64]
     scores: NDArray[np.float32]
-    reader: PassageReader = field(repr=False, compare=False)
-    timings_ms: Mapping[str, float] = field(default_factory=dict, compare=False)
+    reader: PassageReader = field(repr=False)
+    timings_ms: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.rows.ndim != 2 or self.rows.shape != self.scores.shape:
@@ -67,8 +68,9 @@ class Hits(Sequence[list[Hit]]):
     def __getitem__(self, index: int | slice) -> list[Hit] | Sequence[list[Hit]]:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        found = self.rows[index] >= 0
-        return self.reader.read_hits(self.rows[index][found], self.scores[index][found])
+        query = operator.index(index)
+        found = self.rows[query] >= 0
+        return self.reader.read_hits(self.rows[query][found], self.scores[query][found])
 
     def __iter__(self) -> Iterator[list[Hit]]:
         return (self[i] for i in range(len(self)))

@@ -112,7 +112,10 @@ def read_manifest(store: Path, version: int | None = None) -> Manifest:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise IntegrityError(f"{path} is not a manifest: {where}: {first['msg']}") from error
+        raise IntegrityError(
+            f"{path} is not a manifest: {where}: {first['msg']}",
+            hint="build the store again, into a new folder",
+        ) from error
 
 
 def commit(store: Path, manifest: Manifest) -> None:

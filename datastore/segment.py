@@ -92,13 +92,6 @@ def write_passages(folder: Path, passages: Iterable[Passage]) -> int:
     return len(rows)
 
 
-def read_texts(folder: Path) -> tuple[list[str], list[str]]:
-    """Titles and texts of a segment's passages, in order."""
-    with pa.memory_map(str(folder / "passages.arrow")) as source:
-        table = pa.ipc.open_file(source).read_all().select(["title", "text"])
-    return table.column("title").to_pylist(), table.column("text").to_pylist()
-
-
 def write_vectors(folder: Path, vectors: NDArray[np.float32]) -> None:
     """Write vectors.npy as float16.
 
@@ -132,12 +125,13 @@ class Segment:
 
     def __init__(self, folder: Path, entry: SegmentEntry, dimension: int) -> None:
         self.entry = entry
+        self._path = str(folder / "passages.arrow")
         try:
             self.vectors: NDArray[np.float16] = np.load(
                 folder / "vectors.npy", mmap_mode="r", allow_pickle=False
             )
             self._passages = pa.ipc.open_file(
-                pa.memory_map(str(folder / "passages.arrow")),
+                pa.memory_map(self._path),
                 options=pa.ipc.IpcReadOptions(use_threads=False),
             )
         except (OSError, ValueError) as error:
@@ -170,7 +164,8 @@ class Segment:
         )
 
     def read_column(self, name: str) -> list[Any]:
-        """One column of all passages, in order."""
-        with self._lock:
-            values: list[Any] = self._passages.read_all().column(name).to_pylist()
+        """One column of all passages, in order; the others are not decompressed."""
+        options = pa.ipc.IpcReadOptions(included_fields=[PASSAGES.get_field_index(name)])
+        with pa.memory_map(self._path) as source:
+            values: list[Any] = pa.ipc.open_file(source, options=options).read_all().column(name).to_pylist()
         return values

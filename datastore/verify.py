@@ -19,8 +19,8 @@ _SELF_SEARCHES = 20
 def verify(path: Path) -> list[str]:
     """One line a fault; empty when the current version is whole.
 
-    Checked: each file's size and checksum, that passage ids are unique and document rows are in order, that
-    vectors have length one, and that the index finds a sample of the store's own vectors.
+    Checked: each file's size and checksum, that passage ids are unique, that vectors have length one, and that the
+    index finds a sample of the store's own vectors.
 
     Raises
     ------

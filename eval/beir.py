@@ -37,17 +37,6 @@ class Collection:
     unjudged_queries: int
 
 
-def corpus_file(folder: str | Path) -> Path:
-    """The collection's corpus, for whoever builds a store of it.
-
-    Raises
-    ------
-    NotFoundError
-        If the folder or the file is not there.
-    """
-    return _find(Path(folder), "corpus.jsonl")
-
-
 def load(folder: str | Path, split: str = "test") -> Collection:
     """Read queries and judgements of a split.
 

@@ -14,13 +14,13 @@ class StoreDescription:
 
     path: str
     version: int
-    recipe_hash: str
+    build: str  # a hash of the recipe and of every segment
     encoder: str
 
     @classmethod
     def of(cls, store: Datastore) -> StoreDescription:
         manifest = store.manifest
-        return cls(str(store.path), manifest.version, manifest.recipe_hash, manifest.encoder.model)
+        return cls(str(store.path), manifest.version, manifest.build, manifest.encoder.model)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -51,7 +52,13 @@ def retrieval(
         "fields": {"id": "_id", "title": "title", "text": "text"},
     }
     with _corpus_store(collection.name, corpus, settings or [], store) as opened:
-        report: RetrievalReport = evaluation.evaluate_retrieval(opened, collection, chains, seed=seed)
+        report: RetrievalReport = evaluation.evaluate_retrieval(
+            opened,
+            collection,
+            chains,
+            seed=seed,
+            on_arm=lambda arm: typer.echo(f"{arm.retriever}: {arm.seconds:.1f} s", err=True),
+        )
     for warning in report.warnings:
         typer.echo(f"warning: {warning}", err=True)
     if as_json:
@@ -97,6 +104,7 @@ def llm(
         "fields": {"id": "pmid", "text": "contexts"},
     }
     with _corpus_store(task, corpus, settings or [], store) as opened:
+        typer.echo(f"loading {model}", err=True)
         engine = evaluation.load_engine(evaluation.EngineConfig(model=model))
         report: LLMReport = evaluation.evaluate_llm(
             drawn,
@@ -119,7 +127,7 @@ def llm(
 def _corpus_store(name: str, corpus: dict[str, Any], settings: list[str], place: Path | None) -> Datastore:
     """The open store of a benchmark's corpus: built once, reused while corpus and recipe stay the same.
 
-    Every document stays, whatever it looks like: judgements refer to all of them.
+    Every document with text stays, also copies: judgements refer to all of them.
     """
     from .._folders import require
 
@@ -142,6 +150,8 @@ def _corpus_store(name: str, corpus: dict[str, Any], settings: list[str], place:
 
 def _interval(estimate: Estimate | Difference, digits: int, *, sign: bool = False) -> str:
     value = f"{estimate.value:+.{digits}f}" if sign else f"{estimate.value:.{digits}f}"
+    if math.isnan(estimate.low):
+        return f"{value} (one question)"
     return f"{value} [{estimate.low:.{digits}f}, {estimate.high:.{digits}f}]"
 
 

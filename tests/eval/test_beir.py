@@ -27,7 +27,7 @@ def test_judged_queries_come_in_file_order_with_all_their_grades(tmp_path):
     assert list(collection.queries.items()) == [("q2", "second"), ("q1", "first")]
     assert collection.qrels == {"q2": {"d1": 1}, "q1": {"d1": 2, "d2": 0}}
     assert collection.unjudged_queries == 1
-    assert collection.corpus == beir.corpus_file(tmp_path / "small") == tmp_path / "small" / "corpus.jsonl"
+    assert collection.corpus == tmp_path / "small" / "corpus.jsonl"
 
 
 def test_gzip_reads_the_same(tmp_path):

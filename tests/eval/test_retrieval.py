@@ -99,7 +99,7 @@ def test_the_json_has_exactly_the_keys_of_its_schema(make_store):
     assert data["store"] == {
         "path": str(store.path),
         "version": 1,
-        "recipe_hash": "test",
+        "build": "test",
         "encoder": "hashing",
     }
     assert (data["seed"], data["resamples"]) == (3, 10_000)
