@@ -60,12 +60,16 @@ class Passage(NamedTuple):
 
 
 def _metadata_table(passages: pa.Table, metadata: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """The filterable columns: a key whose values are of one scalar type keeps it, any other becomes text."""
+    """The filterable columns: a key whose values are of one scalar type keeps it (whole numbers among others count as
+    floats), any other becomes JSON text.
+    """
     table = passages.select(_FILTER_COLUMNS)
     for key in sorted({key for record in metadata for key in record} - set(_FILTER_COLUMNS)):
         values = [record.get(key) for record in metadata]
         types = {type(value) for value in values if value is not None}
-        if not types or len(types) > 1 or types - {bool, int, float, str}:
+        if types == {int, float}:
+            values = [None if value is None else float(value) for value in values]
+        elif not types or len(types) > 1 or types - {bool, int, float, str}:
             values = [None if value is None else json.dumps(value, ensure_ascii=False) for value in values]
         try:
             column = pa.array(values)
@@ -100,7 +104,8 @@ def write_vectors(folder: Path, vectors: NDArray[np.float32]) -> None:
     IntegrityError
         If a vector is not finite, or zero, after rounding to float16.
     """
-    rounded = vectors.astype(np.float16)
+    with np.errstate(over="ignore"):  # what overflows becomes infinite, and is refused below
+        rounded = vectors.astype(np.float16)
     bad = ~np.isfinite(rounded).all(axis=1) | ~rounded.any(axis=1)
     if bad.any():
         raise IntegrityError(

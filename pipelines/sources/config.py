@@ -13,5 +13,7 @@ class SourceBase(BaseModel):
         description="The source that all its documents carry, and filters name",
     )
     limit: int | None = Field(
-        default=None, ge=1, description="Read at most this many documents of a unit; None: all"
+        default=None,
+        ge=1,
+        description="At most this many documents, the first that pass the filters; None: all",
     )

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ..document import Document, Reject
 
 SAMPLE_CHARS = 200
+_DEEPEST = 100
 _USUAL_IDS = ("id", "_id")
 _USUAL_TITLES = ("title",)
 _USUAL_TEXTS = ("text", "contents", "content")
@@ -47,6 +48,24 @@ def _joined(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
+def _is_deep(value: Any) -> bool:
+    """Whether objects and lists stand more than `_DEEPEST` inside each other.
+
+    How deep JSON can be read otherwise depends on how deep the reading program's stack happens to be.
+    """
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, Mapping | list)
+            for inner in (outer.values() if isinstance(outer, Mapping) else outer)
+        ]
+        if not level:
+            return False
+    return any(isinstance(inner, Mapping | list) for inner in level)
+
+
 def read_record(
     record: Mapping[str, Any], fields: Fields, *, default_id: str, location: str
 ) -> Document | Reject:
@@ -77,6 +96,10 @@ def read_record(
 
     taken = {text_name} | ({id_name} if document_id else set()) | ({title_name} if title else set())
     metadata = {name: value for name, value in record.items() if value is not None and name not in taken}
+    if _is_deep(metadata):
+        return Reject(
+            "too_deep", location, document_id, f"fields nested more than {_DEEPEST} deep", text[:SAMPLE_CHARS]
+        )
     return Document(document_id or default_id, title, text if text.strip() else title, metadata, location)
 
 

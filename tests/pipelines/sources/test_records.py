@@ -106,3 +106,15 @@ def test_a_text_of_another_type_is_said_so(value, name):
 )
 def test_json_value(value, expected):
     assert json_value(value) == expected
+
+
+@pytest.mark.parametrize(("depth", "accepted"), [(99, True), (100, False), (5_000, False)])
+def test_metadata_may_be_nested_a_hundred_deep(depth, accepted):
+    nested: object = 1
+    for _ in range(depth):
+        nested = [nested]
+
+    got = read_record({"id": "a", "text": "b", "deep": nested}, Fields(), default_id="x", location="f:1")
+
+    assert isinstance(got, Document) is accepted
+    assert accepted or (isinstance(got, Reject) and got.reason == "too_deep")
