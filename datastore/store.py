@@ -6,6 +6,7 @@ import resource
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, Self, overload
@@ -61,11 +62,15 @@ class Datastore:
         self._index = self._open_index()
 
     @classmethod
-    def open(cls, path: str | Path, *, encoder: EncoderConfig | str | None = None) -> Self:
-        """Open a store's current version.
+    def open(
+        cls, path: str | Path, *, version: int | None = None, encoder: EncoderConfig | str | None = None
+    ) -> Self:
+        """Open a version of a store.
 
         Parameters
         ----------
+        version
+            Default: the current one.
         encoder
             Where to load the encoder from, if not from where the store was built with: a config, a hub name or
             a folder. It must be the same model.
@@ -78,7 +83,7 @@ class Datastore:
             If a file of the version is missing or malformed.
         """
         path = Path(path).expanduser()
-        manifest = read_manifest(path)
+        manifest = read_manifest(path, version)
         if isinstance(encoder, str):
             encoder = manifest.encoder_config.model_copy(update={"model": encoder})
         return cls(path, manifest, encoder)
@@ -94,6 +99,10 @@ class Datastore:
         if entry.segments != tuple(segment.id for segment in self.manifest.segments):
             raise IntegrityError(f"index {entry.id} does not cover the segments of version {self.version}")
         return open_index(entry.family, self.path / "indexes" / entry.id)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as what it has open, and opened again there: in a worker process, a Ray task."""
+        return partial(type(self).open, version=self.version, encoder=self._encoder_config), (self.path,)
 
     def __enter__(self) -> Self:
         return self

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import pickle
 import resource
 import threading
 
@@ -300,6 +301,20 @@ def test_k_may_be_a_numpy_integer_and_has_a_bound(make_store):
     assert store.search(["apple"], k=np.int64(2)).rows.shape == (1, 2)
     with pytest.raises(UsageError, match="k must be at most 100,000"):
         store.search("apple", k=10**13)
+
+
+def test_a_pickled_store_opens_the_same_version_elsewhere(make_store):
+    store = make_store(TEXTS)
+
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        found = pool.apply_async(Datastore.search, (store, "cherry in basket 2", 3)).get(timeout=120)
+
+    assert found == store.search("cherry in basket 2", k=3)
+    again = pickle.loads(pickle.dumps(store))
+    assert (again.path, again.version) == (store.path, 1)
+    assert [hit.passage_id for hit in again.search("cherry", k=2)] == [
+        h.passage_id for h in store.search("cherry", k=2)
+    ]
 
 
 def test_a_forked_child_can_search(make_store):
