@@ -29,7 +29,8 @@ class ProcessExecutor:
         try:
             while True:
                 while len(running) < self._window and (task := next(waiting, None)) is not None:
-                    running[self._pool.submit(function, task)] = task
+                    with _interrupts_held_back():
+                        running[self._pool.submit(function, task)] = task
                 if not running:
                     return
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -40,6 +41,16 @@ class ProcessExecutor:
                 "a worker process died (killed, or out of memory)",
                 hint="run the same command again: it goes on from the last complete shard",
             ) from error
+
+
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Ctrl-C waits until here ends. Workers started meanwhile never see one: this process ends them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _die_with_parent(parent: int) -> None:
@@ -60,5 +71,10 @@ def process(workers: int) -> Iterator[ProcessExecutor]:
     )
     try:
         yield ProcessExecutor(pool, workers)
+    except BaseException:
+        # What they are doing will be done again; waiting for it could take minutes.
+        for worker in list(pool._processes.values()):  # noqa: SLF001 (public only from Python 3.14 on)
+            worker.kill()
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

@@ -97,12 +97,15 @@ def test_perplexities_are_compared_on_the_same_draws():
 
 def test_clusters_are_drawn_whole():
     values = np.random.default_rng(9).random(20)
-    other = values**2
+    other = values + np.random.default_rng(10).normal(0.05, 0.3, 20)
     twice, names = np.repeat(values, 2), [f"cluster {i}" for i in np.repeat(np.arange(20), 2)]
     assert interval(twice, clusters=names) == pytest.approx(interval(values))
     assert paired_difference(twice, np.repeat(other, 2), clusters=names) == pytest.approx(
         paired_difference(values, other)
     )
+    # A copy of every question is no new evidence.
+    alone = paired_difference(twice, np.repeat(other, 2)).p_value
+    assert paired_difference(twice, np.repeat(other, 2), clusters=names).p_value > 1.3 * alone > 0.001
     width = np.ptp(interval(twice)[1:])
     assert np.ptp(interval(twice, clusters=names)[1:]) > 1.2 * width
 

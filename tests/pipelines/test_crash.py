@@ -133,3 +133,24 @@ def test_killed_at_a_random_moment(command, tmp_path, content_of, undisturbed, s
 
     assert again.returncode == 0, again.stderr
     assert content_of(store) == undisturbed
+
+
+@pytest.mark.parametrize(("executor", "moment_s"), [("serial", 0.0), ("process", 0.0), ("process", 0.4)])
+def test_interrupted_from_the_keyboard(command, tmp_path, content_of, undisturbed, executor, moment_s):
+    store = tmp_path / "store"
+    build = [*command, str(store), "--executor", executor, "--workers", "2"]
+    with subprocess.Popen(
+        build, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True
+    ) as process:
+        deadline = time.monotonic() + 60
+        while not (store / "work").exists() and time.monotonic() < deadline:
+            time.sleep(0.005)
+        time.sleep(moment_s)
+        os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to workers too
+        _, errors = process.communicate(timeout=60)
+
+    assert process.returncode == 130, errors
+    assert "interrupted; a build goes on from here with the same command" in errors
+    assert "Traceback" not in errors
+    assert run(build).returncode == 0
+    assert content_of(store) == undisturbed

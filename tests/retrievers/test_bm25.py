@@ -81,6 +81,14 @@ def test_order_is_by_score_then_row_also_where_k_cuts_a_tie(make_store):
         assert retriever.retrieve(["apple"], k).rows[0].tolist() == [*expected, -1][:k]
 
 
+def test_many_ties_are_in_the_order_of_rows(make_store):
+    retriever = PLAIN.on(make_store(["apple tree"] * 100 + ["apple"] + ["apple tree"] * 100))
+
+    found = retriever.retrieve(["apple"], 60).rows[0].tolist()
+
+    assert found == [100, *range(59)]
+
+
 def test_a_word_that_is_asked_for_twice_counts_twice(make_store):
     retriever = PLAIN.on(make_store(["cat", "dog"]))
 
