@@ -66,9 +66,10 @@ def build(
     CompendiaError
         If not one passage is left, or another process writes to the store.
     """
-    store = out or recipe.out
-    if store is None:
+    named = out or recipe.out
+    if named is None:
         raise UsageError("where should the store go?", hint="add --out FOLDER, or `out:` to the recipe")
+    store = named.expanduser().resolve()  # workers may run in another folder
     _check_target(store, recipe, replace=replace)
     inputs = [
         (source, group)
@@ -127,7 +128,7 @@ def build(
                 encoder=fingerprint,
             ).version
         remove_folder(work)
-    return BuildReport(store, version, changed, funnels, clock.seconds)
+    return BuildReport(named, version, changed, funnels, clock.seconds)
 
 
 def _check_target(store: Path, recipe: Recipe, *, replace: bool) -> None:

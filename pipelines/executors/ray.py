@@ -51,19 +51,16 @@ class RayExecutor:
 
 @contextmanager
 def ray_tasks(workers: int) -> Iterator[RayExecutor]:
-    """Tasks on the Ray that this process is connected to, else on a small one of this machine."""
+    """Tasks on the Ray that this process is connected to or RAY_ADDRESS names, else on a small one started here."""
     # A cluster of one machine, used by one process, needs no token; Ray warns about one otherwise.
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     ray = optional_import("ray", extra="ingest")
     started = not ray.is_initialized()
     if started:
-        ray.init(
-            num_cpus=workers,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            object_store_memory=_OBJECT_STORE_BYTES,
-        )
+        # A cluster that RAY_ADDRESS names has its own size; these are for one that is started here.
+        own = {"num_cpus": workers, "object_store_memory": _OBJECT_STORE_BYTES, "include_dashboard": False}
+        options = {} if os.environ.get("RAY_ADDRESS") else own
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
     try:
         yield RayExecutor(ray, workers)
     finally:
