@@ -49,9 +49,14 @@ def fsync(path: Path) -> None:
         os.close(descriptor)
 
 
+def _temporary_name(path: Path) -> Path:
+    """Beside `path`, hidden; `writer_lock` removes what a killed process leaves under such a name."""
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
 def write_durably(path: Path, data: bytes) -> None:
     """Replace `path` by `data` atomically: temporary name, fsync, rename, fsync of the folder."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = _temporary_name(path)
     with temporary.open("wb") as file:
         file.write(data)
         file.flush()
@@ -61,35 +66,29 @@ def write_durably(path: Path, data: bytes) -> None:
     fsync(path.parent)
 
 
-def publish_folder(temporary: Path, final: Path) -> None:
-    """Rename a folder that is fully written to its final name, durably.
+@contextmanager
+def published_folder(final: Path) -> Iterator[Path]:
+    """An empty folder to fill; at the end of the block it gets its final name, durably: all of it or nothing.
 
     Where `final` exists already, it holds the same content (its name is derived from it) and is kept.
     """
-    for file in sorted(temporary.iterdir()):
-        fsync(file)
-    fsync(temporary)
-    if final.exists():
-        shutil.rmtree(temporary)
-        return
-    temporary.rename(final)
-    fsync(final.parent)
-
-
-def temporary_folder(final: Path) -> Path:
-    """An empty folder beside `final`, to be filled and then published as `final`.
-
-    What a killed process left under the same name is removed.
-    """
-    folder = final.with_name(f".{final.name}.{os.getpid()}.tmp")
+    folder = _temporary_name(final)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    return folder
+    yield folder
+    for file in sorted(folder.iterdir()):
+        fsync(file)
+    fsync(folder)
+    if final.exists():
+        shutil.rmtree(folder)
+        return
+    folder.rename(final)
+    fsync(final.parent)
 
 
 def remove_folder(folder: Path) -> None:
     """Remove a folder; after a kill in the middle it is still whole, or gone under this name."""
-    doomed = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    doomed = _temporary_name(folder)
     folder.rename(doomed)
     crash_point("before_removal")
     shutil.rmtree(doomed)

@@ -34,9 +34,8 @@ PASSAGES = pa.schema(
         pa.field("source", pa.string(), nullable=False),
         pa.field("title", pa.string(), nullable=False),
         pa.field("ordinal", pa.int32(), nullable=False),  # position among the document's passages, from 0
-        pa.field(
-            "start", pa.int32(), nullable=False
-        ),  # characters [start, end) of the document's normalised text
+        # characters [start, end) of the document's normalised text
+        pa.field("start", pa.int32(), nullable=False),
         pa.field("end", pa.int32(), nullable=False),
         pa.field("text", pa.string(), nullable=False),
         pa.field("metadata", pa.string(), nullable=False),  # JSON object: keeps a value's type

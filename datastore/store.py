@@ -102,7 +102,8 @@ class Datastore:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as what it has open, and opened again there: in a worker process, a Ray task."""
-        return partial(type(self).open, version=self.version, encoder=self._encoder_config), (self.path,)
+        reopen = partial(type(self).open, version=self.version, encoder=self._encoder_config)
+        return reopen, (self.path.absolute(),)  # a worker may run in another folder
 
     def __enter__(self) -> Self:
         return self
@@ -195,13 +196,15 @@ class Datastore:
             raise UsageError(f"k must be at most {max(len(self), _LARGEST_K):,} for this store, got {k:,}")
         if candidates is not None and (candidates := integer("candidates", candidates, at_least=1)) < k:
             raise UsageError(f"candidates must be at least k = {k}, got {candidates}")
+        # What cannot be asked is refused before seconds go into loading an encoder.
+        texts = None if isinstance(queries, np.ndarray) else check_queries(queries)
         timings = {}
         started = time.perf_counter()
-        if self._encoder is None and not isinstance(queries, np.ndarray):
+        if self._encoder is None and texts is not None:
             _ = self.encoder
             timings["load encoder"] = (time.perf_counter() - started) * 1e3
             started = time.perf_counter()
-        vectors = self._vectors(queries)
+        vectors = self._unit_vectors(queries) if texts is None else self.encoder.encode_queries(texts)
         encoded = time.perf_counter()
         candidates = min(max(4 * k, k + 30) if candidates is None else candidates, max(len(self), 1))
         proposed = self._index.search(vectors, max(candidates, 1))
@@ -213,20 +216,16 @@ class Datastore:
         hits = Hits(self.version, rows, scores, self, timings)
         return hits[0] if isinstance(queries, str) else hits
 
-    def _vectors(self, queries: Queries) -> NDArray[np.float32]:
-        if isinstance(queries, np.ndarray):
-            if queries.ndim != 2 or queries.shape[1] != self.manifest.dimension:
-                raise UsageError(
-                    f"expected vectors of shape (n, {self.manifest.dimension}), got {queries.shape}"
-                )
-            vectors = np.asarray(queries, dtype=np.float32)
-            lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-            if not (np.isfinite(lengths) & (lengths > 0)).all():
-                raise UsageError("a query vector is zero or not finite")
-            unit: NDArray[np.float32] = vectors / lengths
-            return unit
-        texts = check_queries(queries)
-        return self.encoder.encode_queries(texts)
+    def _unit_vectors(self, queries: Queries) -> NDArray[np.float32]:
+        """Query vectors at length one."""
+        vectors = np.asarray(queries, dtype=np.float32)
+        if vectors.ndim != 2 or vectors.shape[1] != self.manifest.dimension:
+            raise UsageError(f"expected vectors of shape (n, {self.manifest.dimension}), got {vectors.shape}")
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        if not (np.isfinite(lengths) & (lengths > 0)).all():
+            raise UsageError("a query vector is zero or not finite")
+        unit: NDArray[np.float32] = vectors / lengths
+        return unit
 
     def _exact_scores(self, vectors: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Inner products with the exact vectors of each query's rows; -1 rows get -inf."""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import xxhash
 
 from .encoders import EncoderConfig, EncoderFingerprint
-from .files import crash_point, publish_folder, temporary_folder
+from .files import crash_point, published_folder
 from .index.dense import Plan, build_index, plan_index
 from .manifest import IndexEntry, Manifest, SegmentEntry, commit, current_version
 from .segment import Segment, describe_files
@@ -28,12 +28,10 @@ def publish_segment(
     store: Path, segment_id: str, counts: SegmentCounts, fill: Callable[[Path], int]
 ) -> SegmentEntry:
     """Write a segment through `fill(folder) -> rows` and give it its final name, all or nothing."""
-    final = store / "segments" / segment_id
-    folder = temporary_folder(final)
-    rows = fill(folder)
-    entry = segment_entry(folder, segment_id, rows, counts)
-    crash_point("before_segment_rename")
-    publish_folder(folder, final)
+    with published_folder(store / "segments" / segment_id) as folder:
+        rows = fill(folder)
+        entry = segment_entry(folder, segment_id, rows, counts)
+        crash_point("before_segment_rename")
     crash_point("after_segment_fsync")
     return entry
 
@@ -77,11 +75,10 @@ def ensure_index(store: Path, segments: Sequence[SegmentEntry], dimension: int) 
 def _build(
     store: Path, segments: Sequence[SegmentEntry], dimension: int, rows: int, plan: Plan, final: Path
 ) -> None:
-    folder = temporary_folder(final)
     blocks = (Segment(store / "segments" / entry.id, entry, dimension).vectors for entry in segments)
-    build_index(plan, blocks, rows, dimension, folder)
-    crash_point("before_index_rename")
-    publish_folder(folder, final)
+    with published_folder(final) as folder:
+        build_index(plan, blocks, rows, dimension, folder)
+        crash_point("before_index_rename")
 
 
 def commit_version(

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from datastore import EncoderConfig
 from datastore.encoders import load_encoder
-from datastore.files import crash_point, publish_folder, temporary_folder
+from datastore.files import crash_point, published_folder
 from datastore.manifest import SegmentEntry
 from datastore.segment import Passage, write_passages, write_vectors
 from datastore.text import content_hash, normalise
@@ -79,9 +79,8 @@ def read_units(task: ReadTask) -> ReadResult:
     """Read, normalise and filter some units of one source into shards."""
     final = Path(task.work) / "read" / task.key
     if not final.exists():
-        folder = temporary_folder(final)
-        _read_into(folder, task)
-        publish_folder(folder, final)
+        with published_folder(final) as folder:
+            _read_into(folder, task)
         crash_point("after_units_read")
     account = json.loads((final / "account.json").read_bytes())
     return ReadResult(
@@ -172,9 +171,8 @@ def chunk_shard(task: ChunkTask) -> Draft:
     """Cut a shard's documents into passages: the text half of a segment."""
     final = Path(task.work) / "passages" / task.key
     if not final.exists():
-        folder = temporary_folder(final)
-        _chunk_into(folder, task)
-        publish_folder(folder, final)
+        with published_folder(final) as folder:
+            _chunk_into(folder, task)
         crash_point("after_shard_chunked")
     account = json.loads((final / "account.json").read_bytes())
     return Draft(task.key, account["passages"], SegmentCounts(**account["counts"]))

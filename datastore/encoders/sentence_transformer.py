@@ -6,7 +6,6 @@ faster on a CPU than one batch on all threads, and makes the vectors independent
 
 from __future__ import annotations
 
-import importlib.util
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xxhash
 from numpy.typing import NDArray
 
 from ..errors import MissingPackageError, NotFoundError, UsageError
 from ..machine import available_cores
 from ..quiet import quiet_transformers
+from ..weights import installed_folder, weights_revision
 from .config import EncoderConfig, EncoderFingerprint
 
 if TYPE_CHECKING:
@@ -30,13 +29,13 @@ _OFFLINE_NAME = "sentence-transformers/all-MiniLM-L6-v2"
 
 
 def _offline_folder() -> Path:
-    spec = importlib.util.find_spec(_OFFLINE_PACKAGE)
-    if spec is None or spec.origin is None:
+    folder = installed_folder(_OFFLINE_PACKAGE)
+    if folder is None:
         raise MissingPackageError(
             "the offline encoder is not installed",
             hint='pip install "compendia[offline]", or name another encoder.model',
         )
-    return Path(spec.origin).parent / "model"
+    return folder / "model"
 
 
 def _load_model(config: EncoderConfig) -> tuple[SentenceTransformer, str]:
@@ -62,16 +61,9 @@ def _load_model(config: EncoderConfig) -> tuple[SentenceTransformer, str]:
     return model.eval(), place
 
 
-def _revision(model: SentenceTransformer, place: str) -> str:
-    """The hub's commit, or a hash of the weights where there is none."""
-    if not Path(place).is_dir():
-        commit = getattr(getattr(model.transformers_model, "config", None), "_commit_hash", None)
-        if commit:
-            return str(commit)
-    digest = xxhash.xxh3_64()
-    for file in sorted(Path(place).rglob("*.safetensors")):
-        digest.update(file.read_bytes())
-    return f"xxh3:{digest.hexdigest()}"
+def _commit(model: SentenceTransformer) -> str | None:
+    """The commit that the model was fetched from the hub at."""
+    return getattr(getattr(model.transformers_model, "config", None), "_commit_hash", None)
 
 
 class SentenceTransformerEncoder:
@@ -94,7 +86,7 @@ class SentenceTransformerEncoder:
         )
         self.fingerprint = EncoderFingerprint(
             model=_OFFLINE_NAME if config.model == "offline" else config.model,
-            revision=_revision(model, place),
+            revision=weights_revision(place, "*.safetensors", _commit(model)),
             dimension=int(model.get_embedding_dimension() or 0),
             pooling=" > ".join(type(module).__name__ for module in model),
             normalised=True,

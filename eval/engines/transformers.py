@@ -6,20 +6,18 @@ batch runs on one thread, and the vocabulary is scored only at the tokens asked 
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import xxhash
 from numpy.typing import NDArray
 
 from datastore.errors import MissingPackageError, NotFoundError, UsageError, optional_import
 from datastore.machine import available_cores
 from datastore.protocols import LogLikelihood
 from datastore.quiet import quiet_transformers
+from datastore.weights import installed_folder, weights_revision
 
 from .batching import Pair, Tokens, batches, longest_extensions
 from .config import EngineConfig, EngineFingerprint
@@ -41,9 +39,8 @@ def _offline_place() -> _Place:
     for package in ("accelerate", "gguf"):  # what transformers reads the file with
         optional_import(package, extra="eval")
     # Found, not imported: the package's own code needs llama-cpp, its file of weights does not.
-    spec = importlib.util.find_spec(_OFFLINE_PACKAGE)
-    folders = [] if spec is None else spec.submodule_search_locations or []
-    files = [file for folder in folders for file in sorted(Path(folder).glob("*.gguf"))]
+    folder = installed_folder(_OFFLINE_PACKAGE)
+    files = sorted(folder.glob("*.gguf")) if folder is not None else []
     if not files:
         raise MissingPackageError(
             "the offline language model is not installed",
@@ -75,16 +72,6 @@ def _load(config: EngineConfig, place: _Place) -> tuple[Any, Any]:
     return model.eval().to(device), tokenizer
 
 
-def _revision(model: Any, place: _Place) -> str:
-    """The hub's commit, or a hash of the weights where there is none."""
-    if not Path(place.name).is_dir():
-        return str(getattr(model.config, "_commit_hash", None) or "unknown")
-    digest = xxhash.xxh3_64()
-    for file in sorted(Path(place.name).glob(place.gguf_file or "*.safetensors")):
-        digest.update(file.read_bytes())
-    return f"xxh3:{digest.hexdigest()}"
-
-
 class TransformersModel:
     """Any causal language model of transformers whose logits are its output layer's, unchanged.
 
@@ -100,7 +87,11 @@ class TransformersModel:
         limit = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
         self.fingerprint = EngineFingerprint(
             model=_OFFLINE_NAME if config.model == "offline" else config.model,
-            revision=_revision(self._model, place),
+            revision=weights_revision(
+                place.name,
+                place.gguf_file or "*.safetensors",
+                getattr(self._model.config, "_commit_hash", None),
+            ),
             dtype=config.dtype,
             context_tokens=int(limit or self._tokenizer.model_max_length),
         )

@@ -136,6 +136,15 @@ def test_what_cannot_be_asked_is_refused(make_store, queries, k, message):
         store.search(queries, k=k)
 
 
+def test_an_empty_query_loads_no_encoder(make_store):
+    store = make_store(["some text"])
+
+    with pytest.raises(UsageError, match="query 0 is empty"):
+        store.search("")
+
+    assert store._encoder is None
+
+
 def test_no_queries_give_no_hits(make_store):
     assert len(make_store(["some text"]).search([], k=3)) == 0
     assert len(make_store(TEXTS[:90]).search([], k=3)) == 0
@@ -303,14 +312,17 @@ def test_k_may_be_a_numpy_integer_and_has_a_bound(make_store):
         store.search("apple", k=10**13)
 
 
-def test_a_pickled_store_opens_the_same_version_elsewhere(make_store):
+def test_a_pickled_store_opens_the_same_version_elsewhere(make_store, monkeypatch):
     store = make_store(TEXTS)
 
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         found = pool.apply_async(Datastore.search, (store, "cherry in basket 2", 3)).get(timeout=120)
 
     assert found == store.search("cherry in basket 2", k=3)
-    again = pickle.loads(pickle.dumps(store))
+    monkeypatch.chdir(store.path.parent)
+    pickled = pickle.dumps(Datastore.open(store.path.name))
+    monkeypatch.chdir("/")
+    again = pickle.loads(pickled)
     assert (again.path, again.version) == (store.path, 1)
     assert [hit.passage_id for hit in again.search("cherry", k=2)] == [
         h.passage_id for h in store.search("cherry", k=2)
