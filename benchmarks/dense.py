@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from common import machine, quantiles, save
 
-from datastore.index.dense import Plan, build_index, open_index
+from datastore.index.dense import Plan, Vectors, build_index, open_index
 from datastore.index.dense.exact import ExactIndex
 
 
@@ -26,12 +26,13 @@ def main() -> None:
     where = machine()
     vectors = np.load(arguments.passages, allow_pickle=False).astype(np.float16)
     queries = np.load(arguments.queries, allow_pickle=False).astype(np.float32)
-    exact = ExactIndex([vectors])
+    source = Vectors([vectors], "cosine", vectors.shape[1])
+    exact = ExactIndex(source)
     truth = exact.search(queries, 10).ordinals
     rows = []
     for bits in (4, 8):
         with tempfile.TemporaryDirectory() as folder:
-            build_index(Plan("flat", {"bits": bits}), [vectors], len(vectors), vectors.shape[1], Path(folder))
+            build_index(Plan("flat", {"bits": bits}), source, Path(folder))
             index = open_index("flat", Path(folder))
         for candidates in (10, 15, 20, 40):
             found = index.search(queries, candidates).ordinals

@@ -18,7 +18,7 @@ from .checks import integer
 from .encoders import Encoder, EncoderConfig, load_encoder
 from .errors import IntegrityError, UsageError
 from .hits import Hit, Hits, rank
-from .index.dense import DenseIndex, open_index
+from .index.dense import DenseIndex, Vectors, open_index
 from .index.dense.exact import ExactIndex
 from .manifest import Manifest, read_manifest
 from .segment import Segment
@@ -90,7 +90,9 @@ class Datastore:
 
     def _open_index(self) -> DenseIndex:
         if not self.manifest.indexes:
-            return ExactIndex([segment.vectors for segment in self._segments])
+            return ExactIndex(
+                Vectors([segment.vectors for segment in self._segments], "cosine", self.manifest.dimension)
+            )
         if len(self.manifest.indexes) > 1:
             raise IntegrityError(
                 "this version has several dense indexes", hint="pip install --upgrade compendia"
@@ -113,7 +115,12 @@ class Datastore:
 
     def close(self) -> None:
         """Let go of files and index; the store cannot be searched afterwards."""
-        self._segments, self._index, self._encoder, self._closed = [], ExactIndex([]), None, True
+        self._segments, self._index, self._encoder, self._closed = (
+            [],
+            ExactIndex(Vectors([], "cosine", 1)),
+            None,
+            True,
+        )
 
     def _check_open(self) -> None:
         if self._closed:

@@ -11,7 +11,7 @@ import xxhash
 
 from .encoders import EncoderConfig, EncoderFingerprint
 from .files import crash_point, published_folder
-from .index.dense import Plan, build_index, plan_index
+from .index.dense import Plan, Vectors, build_index, plan_index
 from .manifest import IndexEntry, Manifest, SegmentEntry, commit, current_version
 from .segment import Segment, describe_files
 
@@ -58,7 +58,7 @@ def ensure_index(store: Path, segments: Sequence[SegmentEntry], dimension: int) 
     index_id = f"dense-{plan.family}-{content_key(plan.family, dict(plan.parameters), ids)[:16]}"
     final = store / "indexes" / index_id
     if not final.exists():
-        _build(store, segments, dimension, rows, plan, final)
+        _build(store, segments, dimension, plan, final)
     return (
         IndexEntry(
             id=index_id,
@@ -72,12 +72,10 @@ def ensure_index(store: Path, segments: Sequence[SegmentEntry], dimension: int) 
     )
 
 
-def _build(
-    store: Path, segments: Sequence[SegmentEntry], dimension: int, rows: int, plan: Plan, final: Path
-) -> None:
-    blocks = (Segment(store / "segments" / entry.id, entry, dimension).vectors for entry in segments)
+def _build(store: Path, segments: Sequence[SegmentEntry], dimension: int, plan: Plan, final: Path) -> None:
+    parts = [Segment(store / "segments" / entry.id, entry, dimension).vectors for entry in segments]
     with published_folder(final) as folder:
-        build_index(plan, blocks, rows, dimension, folder)
+        build_index(plan, Vectors(parts, "cosine", dimension), folder)
         crash_point("before_index_rename")
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datastore.index.dense import DenseIndex, Plan, build_index, open_index, plan_index
+from datastore.index.dense import DenseIndex, Plan, Vectors, build_index, open_index, plan_index
 from datastore.index.dense.exact import ExactIndex
 
 
@@ -32,12 +32,16 @@ def reference(
     return ordinals, best
 
 
+def in_parts(vectors: np.ndarray, *cuts: int) -> Vectors:
+    return Vectors(np.split(vectors, cuts), "cosine", vectors.shape[1])
+
+
 def open_family(family: str, parameters: dict[str, int], vectors: np.ndarray, folder: Path) -> DenseIndex:
-    blocks = [vectors[: len(vectors) // 3], vectors[len(vectors) // 3 :]]
+    source = in_parts(vectors, len(vectors) // 3)
     if family == "exact":
-        return ExactIndex(blocks)
+        return ExactIndex(source)
     folder.mkdir(parents=True)
-    build_index(Plan(family, parameters), blocks, len(vectors), vectors.shape[1], folder)
+    build_index(Plan(family, parameters), source, folder)
     return open_index(family, folder)
 
 
@@ -114,7 +118,7 @@ def test_exact_orders_by_score_then_ordinal(rows, k, data):
     queries = np.array([[1, 0, -1], [0, 0, 0]], dtype=np.float32)
     ordinals, scores = reference(vectors, queries, k, mask)
 
-    found = ExactIndex([vectors[: len(rows) // 2], vectors[len(rows) // 2 :]]).search(queries, k, mask)
+    found = ExactIndex(in_parts(vectors, len(rows) // 2)).search(queries, k, mask)
 
     np.testing.assert_array_equal(found.ordinals, ordinals)
     np.testing.assert_array_equal(found.scores, scores)
@@ -125,7 +129,7 @@ def test_exact_over_several_blocks_equals_one_sort():
     vectors, queries = unit_vectors(40_000, 8), unit_vectors(3, 8, seed=5).astype(np.float32)
     ordinals, scores = reference(vectors, queries, 7)
 
-    found = ExactIndex([vectors]).search(queries, 7)
+    found = ExactIndex(in_parts(vectors)).search(queries, 7)
 
     np.testing.assert_array_equal(found.ordinals, ordinals)
     np.testing.assert_allclose(found.scores, scores, atol=1e-6)

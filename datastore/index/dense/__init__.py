@@ -1,37 +1,80 @@
-"""Dense index families: one file each behind one Protocol, each tested against `exact`."""
+"""Dense index families: one file each behind one Protocol, each tested against `exact`.
+
+A family is a module of three functions:
+
+    build(vectors, folder, **parameters)             writes the index into an empty folder, in bounded memory
+    open_index(folder) -> DenseIndex
+    footprint(rows, dimension, **parameters) -> Footprint   what that will cost, without building it
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import IntegrityError
+from .vectors import Metric, Vectors
 
-Blocks = Iterable[NDArray[np.float16]]
-"""(n_i, d) float16 unit vectors in ordinal order; iterated once."""
+__all__ = [
+    "FAMILIES",
+    "Candidates",
+    "DenseIndex",
+    "Footprint",
+    "Metric",
+    "Plan",
+    "Vectors",
+    "build_index",
+    "family_module",
+    "open_index",
+    "plan_index",
+]
+
+FAMILIES = ("flat",)
 
 
 class Candidates(NamedTuple):
     """Ordinals with approximate scores, best first; -1 and -inf where there are fewer than asked for."""
 
     ordinals: NDArray[np.int64]  # (nq, candidates)
-    scores: NDArray[np.float32]  # (nq, candidates), inner products as far as the codes can tell
+    scores: NDArray[np.float32]  # (nq, candidates), higher is better, as far as the codes can tell
 
 
 class DenseIndex(Protocol):
-    """Searches n vectors, known by their ordinals 0..n-1, by inner product."""
+    """Searches n vectors, known by their ordinals 0..n-1. Safe for concurrent searches."""
 
     @property
-    def ram_bytes(self) -> int: ...
+    def ram_bytes(self) -> int:
+        """What the open index holds in RAM, within 5 %."""
+
+    @property
+    def efforts(self) -> tuple[int, ...]:
+        """Grid of search effort, ascending (lists probed, nodes visited); empty where there is none to choose."""
 
     def search(
-        self, queries: NDArray[np.float32], candidates: int, mask: NDArray[np.bool_] | None = None
+        self,
+        queries: NDArray[np.float32],
+        candidates: int,
+        mask: NDArray[np.bool_] | None = None,
+        effort: int | None = None,
     ) -> Candidates:
-        """The best `candidates` ordinals for each of (nq, d) queries, only where `mask` (n,) is true."""
+        """The best `candidates` ordinals for each of (nq, d) queries, only where `mask` (n,) is true.
+
+        Under a mask, fewer than asked for come back when the effort did not reach more matches.
+        """
+
+
+class Footprint(NamedTuple):
+    """Predicted bytes of an index."""
+
+    ram_bytes: int  # of the open index, within 5 %
+    file_bytes: int  # of its files, within 2 %
+    build_bytes: int  # most RAM held while building, beyond the interpreter and its packages
 
 
 class Plan(NamedTuple):
@@ -48,28 +91,27 @@ def plan_index(rows: int) -> Plan | None:
     return None if rows < 2_000 else Plan("flat", {"bits": 4})
 
 
-def build_index(plan: Plan, blocks: Blocks, rows: int, dimension: int, folder: Path) -> None:
-    """Write an index of `plan`'s family over (rows, dimension) vectors into `folder`."""
-    from . import flat
+def family_module(family: str) -> ModuleType:
+    """The module of an index family.
 
-    if plan.family != "flat":
-        raise ValueError(f"unknown index family {plan.family!r}")
-    flat.build(blocks, rows, dimension, folder, **plan.parameters)
+    Raises
+    ------
+    IntegrityError
+        If this code has no such family.
+    """
+    if family not in FAMILIES:
+        raise IntegrityError(
+            f"index family {family!r} is unknown to this Compendia", hint="pip install --upgrade compendia"
+        )
+    return import_module(f".{family}", __name__)
+
+
+def build_index(plan: Plan, vectors: Vectors, folder: Path) -> None:
+    """Write an index of `plan`'s family over `vectors` into `folder`."""
+    family_module(plan.family).build(vectors, folder, **plan.parameters)
 
 
 def open_index(family: str, folder: Path) -> DenseIndex:
     """The index in `folder`."""
-    from . import flat
-
-    if family != "flat":
-        raise IntegrityError(
-            f"index family {family!r} is unknown to this Compendia", hint="pip install --upgrade compendia"
-        )
-    return flat.FlatIndex(folder)
-
-
-def float32_blocks(blocks: Blocks, rows_per_block: int = 16_384) -> Iterator[NDArray[np.float32]]:
-    """The same vectors as float32, in blocks of bounded size."""
-    for block in blocks:
-        for start in range(0, len(block), rows_per_block):
-            yield np.asarray(block[start : start + rows_per_block], dtype=np.float32)
+    index: DenseIndex = family_module(family).open_index(folder)
+    return index

@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
 from ...hits import rank
-from . import Candidates, float32_blocks
+from . import Candidates, Vectors
 
 
 class ExactIndex:
-    """Scans float16 vectors block by block; holds nothing but references to them."""
+    """Scans the exact vectors block by block; holds nothing but references to them."""
 
     ram_bytes = 0
+    efforts: tuple[int, ...] = ()
 
-    def __init__(self, blocks: Sequence[NDArray[np.float16]]) -> None:
-        self._blocks = blocks
+    def __init__(self, vectors: Vectors) -> None:
+        self._vectors = vectors
 
     def search(
-        self, queries: NDArray[np.float32], candidates: int, mask: NDArray[np.bool_] | None = None
+        self,
+        queries: NDArray[np.float32],
+        candidates: int,
+        mask: NDArray[np.bool_] | None = None,
+        effort: int | None = None,  # noqa: ARG002 (there is nothing to choose)
     ) -> Candidates:
-        """Inner products in float32; score descending, ties by ordinal ascending."""
+        """Scores in float32; score descending, ties by ordinal ascending."""
         best_rows = np.full((len(queries), candidates), -1, dtype=np.int64)
         best_scores = np.full((len(queries), candidates), -np.inf, dtype=np.float32)
         start = 0
-        for block in float32_blocks(self._blocks):
+        for block in self._vectors.blocks():
             scores = queries @ block.T
+            if self._vectors.metric == "l2":
+                squares = np.einsum("ij,ij->i", block, block)
+                scores = 2 * scores - squares - np.einsum("ij,ij->i", queries, queries)[:, None]
             rows = np.broadcast_to(np.arange(start, start + len(block)), scores.shape)
             if mask is not None:
                 rows = np.where(mask[start : start + len(block)], rows, -1)

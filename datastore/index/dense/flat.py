@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import IntegrityError
-from . import Blocks, Candidates, float32_blocks
+from . import Candidates, Footprint, Vectors
 
 # The threads of faiss' OpenMP do not survive a fork, and a child would wait for them for ever.
 os.register_at_fork(after_in_child=lambda: faiss.omp_set_num_threads(1))
@@ -19,26 +19,30 @@ _FILE = "codes.faiss"
 _TRAINING_ROWS = 65_536  # per-dimension ranges; more rows do not move them
 
 
-def build(blocks: Blocks, rows: int, dimension: int, folder: Path, *, bits: int) -> None:
-    """Write the codes of (rows, dimension) vectors, `bits` (4 or 8) bits a dimension."""
+def build(vectors: Vectors, folder: Path, *, bits: int) -> None:
+    """Write the codes of `vectors`, `bits` (4 or 8) bits a dimension."""
     quantizer = {4: faiss.ScalarQuantizer.QT_4bit, 8: faiss.ScalarQuantizer.QT_8bit}[bits]
-    index = faiss.IndexScalarQuantizer(dimension, quantizer, faiss.METRIC_INNER_PRODUCT)
-    waiting: list[NDArray[np.float32]] = []
-    for block in float32_blocks(blocks):
-        if index.is_trained:
-            index.add(block)
-            continue
-        waiting.append(block)
-        if sum(map(len, waiting)) >= min(rows, _TRAINING_ROWS):
-            sample = np.concatenate(waiting)
-            index.train(sample)
-            index.add(sample)
-            waiting.clear()
+    metric = faiss.METRIC_L2 if vectors.metric == "l2" else faiss.METRIC_INNER_PRODUCT
+    index = faiss.IndexScalarQuantizer(vectors.dimension, quantizer, metric)
+    index.train(vectors.sample(_TRAINING_ROWS, seed=0))
+    for block in vectors.blocks():
+        index.add(block)
     faiss.write_index(index, str(folder / _FILE))
+
+
+def footprint(rows: int, dimension: int, *, bits: int) -> Footprint:
+    codes = rows * dimension * bits // 8
+    return Footprint(codes, codes, 2 * codes + 4 * _TRAINING_ROWS * dimension)
+
+
+def open_index(folder: Path) -> FlatIndex:
+    return FlatIndex(folder)
 
 
 class FlatIndex:
     """Codes in RAM."""
+
+    efforts: tuple[int, ...] = ()
 
     def __init__(self, folder: Path) -> None:
         try:
@@ -53,7 +57,11 @@ class FlatIndex:
         return int(self._index.ntotal * self._index.code_size)
 
     def search(
-        self, queries: NDArray[np.float32], candidates: int, mask: NDArray[np.bool_] | None = None
+        self,
+        queries: NDArray[np.float32],
+        candidates: int,
+        mask: NDArray[np.bool_] | None = None,
+        effort: int | None = None,  # noqa: ARG002 (a scan has none to choose)
     ) -> Candidates:
         parameters = None
         if mask is not None:
@@ -62,4 +70,6 @@ class FlatIndex:
         scores, ordinals = self._index.search(
             np.ascontiguousarray(queries, dtype=np.float32), candidates, params=parameters
         )
+        if self._index.metric_type == faiss.METRIC_L2:
+            scores = -scores  # faiss gives squared distances
         return Candidates(ordinals, np.where(ordinals < 0, -np.inf, scores).astype(np.float32))

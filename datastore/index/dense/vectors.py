@@ -1,0 +1,51 @@
+"""The vectors an index is built from: parts on disk, read in blocks of bounded size or sampled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Metric = Literal["cosine", "inner_product", "l2"]
+"""How vectors are compared; higher scores are better for all: `cosine` is the inner product of vectors that are stored
+at length one, `l2` is the negative squared distance."""
+
+Part = NDArray[np.floating[Any]]
+
+
+class Vectors:
+    """(rows, dimension) vectors in ordinal order, as a sequence of (n_i, d) float16 or float32 arrays.
+
+    The parts are memory maps as a rule: only what a method returns is in RAM.
+    """
+
+    def __init__(self, parts: Sequence[Part], metric: Metric, dimension: int) -> None:
+        self.parts = parts
+        self.metric = metric
+        self.dimension = dimension
+        self.starts = np.cumsum([0, *map(len, parts)])
+        self.rows = int(self.starts[-1])
+
+    def blocks(self, rows_per_block: int = 16_384) -> Iterator[NDArray[np.float32]]:
+        """All vectors in order, as float32."""
+        for part in self.parts:
+            for start in range(0, len(part), rows_per_block):
+                yield np.asarray(part[start : start + rows_per_block], dtype=np.float32)
+
+    def take(self, ordinals: NDArray[np.int64]) -> NDArray[np.float32]:
+        """(m, d) float32: the vectors of m ordinals, in their order."""
+        vectors = np.empty((len(ordinals), self.dimension), dtype=np.float32)
+        numbers = np.searchsorted(self.starts, ordinals, side="right") - 1
+        for number in np.unique(numbers):
+            here = numbers == number
+            vectors[here] = self.parts[number][ordinals[here] - self.starts[number]]
+        return vectors
+
+    def sample(self, count: int, seed: int) -> NDArray[np.float32]:
+        """(min(count, rows), d) float32: vectors drawn without replacement, in ordinal order."""
+        if count >= self.rows:
+            return self.take(np.arange(self.rows))
+        drawn = np.random.default_rng(seed).choice(self.rows, count, replace=False, shuffle=False)
+        return self.take(np.sort(drawn))
