@@ -17,9 +17,11 @@ from common import machine, quantiles, save
 
 from datastore import Datastore, EncoderConfig
 from datastore.encoders import load_encoder
+from datastore.index.config import IndexConfig
+from datastore.manifest import Manifest, StoredEncoder
 from datastore.segment import Passage, write_passages, write_vectors
 from datastore.text import words
-from datastore.write import SegmentCounts, commit_version, ensure_index, publish_segment
+from datastore.write import SegmentCounts, commit_next, publish_segment
 
 ROWS_PER_SEGMENT = 2_000
 
@@ -59,15 +61,17 @@ def build_store(path: Path, passages: int, seed: int) -> Datastore:
             return write_passages(folder, rows)
 
         entries.append(publish_segment(path, f"s{start:08d}", SegmentCounts(ROWS_PER_SEGMENT), fill))
-    commit_version(
-        path,
-        entries,
-        ensure_index(path, entries, 256),
-        build="made-up",
-        recipe_hash="made-up",
-        encoder_config=EncoderConfig(model="hashing"),
-        encoder=encoder.fingerprint,
+    manifest = Manifest(
+        version=1,
+        parent=None,
+        metric="cosine",
+        dimension=256,
+        encoder=StoredEncoder(config=EncoderConfig(model="hashing"), fingerprint=encoder.fingerprint),
+        index=IndexConfig(family="exact"),  # which passages are read does not depend on it
+        segments=tuple(entries),
+        indexes=(),
     )
+    commit_next(path, manifest)
     return Datastore.open(path)
 
 

@@ -4,6 +4,8 @@ CompendiaError              1
 ├── UsageError              2  an argument or a recipe that cannot mean anything; also a ValueError
 ├── NotFoundError           3  a store, a file or a model that is not there
 ├── IntegrityError          4  a store whose files are not what its manifest says
+├── OverBudgetError         5  a store that would need more RAM than it may have
+├── SearchTimeoutError      1  a search that took longer than it may; also a TimeoutError
 └── MissingPackageError     1  an optional package that this call needs; also an ImportError
 """
 
@@ -39,6 +41,14 @@ class NotFoundError(CompendiaError):
 
 class IntegrityError(CompendiaError):
     exit_code = 4
+
+
+class OverBudgetError(CompendiaError):
+    exit_code = 5
+
+
+class SearchTimeoutError(CompendiaError, TimeoutError):
+    exit_code = 1
 
 
 class MissingPackageError(CompendiaError, ImportError):

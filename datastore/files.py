@@ -113,7 +113,7 @@ def writer_lock(store: Path) -> Iterator[None]:
                 f"another process is writing to {store}",
                 hint="wait until it ends, then run the command again",
             ) from None
-        for leftover in (*store.glob(".*.tmp"), *store.glob("*/.*.tmp"), *store.glob("work/*/.*.tmp")):
+        for leftover in (*store.glob(".*.tmp"), *store.glob("*/.*.tmp"), *store.glob("*/*/.*.tmp")):
             if leftover.is_dir():
                 shutil.rmtree(leftover)
             else:

@@ -44,6 +44,8 @@ class Hits(Sequence[list[Hit]]):
         (nq, k) float32, descending in each row; -inf where `rows` is -1.
     timings_ms
         Milliseconds per stage for the whole call, in the order in which the stages ran.
+    route
+        How the candidates were found: through the index, or exactly and why.
     """
 
     version: int
@@ -51,6 +53,7 @@ class Hits(Sequence[list[Hit]]):
     scores: NDArray[np.float32]
     reader: PassageReader = field(repr=False)
     timings_ms: Mapping[str, float] = field(default_factory=dict)
+    route: str = ""
 
     def __post_init__(self) -> None:
         if self.rows.ndim != 2 or self.rows.shape != self.scores.shape:
@@ -74,6 +77,25 @@ class Hits(Sequence[list[Hit]]):
 
     def __iter__(self) -> Iterator[list[Hit]]:
         return (self[i] for i in range(len(self)))
+
+
+def top(
+    rows: NDArray[np.int64], scores: NDArray[np.float32], k: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """At least the k best of (m,) rows with (nq, m) scores, in no order: what `rank` decides among.
+
+    All that ties with the k-th best is kept; lines with fewer ties are padded with what comes next.
+    """
+    if scores.shape[1] <= k:
+        return np.broadcast_to(rows, scores.shape), scores
+    cut = np.partition(scores, -k, axis=1)[:, -k]
+    widest = int((scores >= cut[:, None]).sum(axis=1).max(initial=0))
+    kept = (
+        np.argpartition(-scores, widest - 1, axis=1)[:, :widest]
+        if widest < scores.shape[1]
+        else np.broadcast_to(np.arange(scores.shape[1]), scores.shape)
+    )
+    return rows[kept], np.take_along_axis(scores, kept, axis=1)
 
 
 def rank(

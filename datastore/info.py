@@ -8,11 +8,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from .dense_part import DensePart
 from .errors import IntegrityError
 from .store import Datastore
 
 SCHEMA = "compendia.info/1"
-_KINDS = {"passages.arrow": "text", "metadata.parquet": "metadata", "vectors.npy": "vectors"}
+_KINDS = {
+    "passages.arrow": "text",
+    "metadata.parquet": "metadata",
+    "passage_ids.npy": "lookups",
+    "document_ids.npy": "lookups",
+    "vectors.npy": "vectors",
+    "exact_vectors.npy": "vectors",
+}
 
 
 def describe(store: Datastore) -> dict[str, Any]:
@@ -21,23 +29,26 @@ def describe(store: Datastore) -> dict[str, Any]:
     disk: Counter[str] = Counter()
     for segment in manifest.segments:
         for name, entry in segment.files.items():
-            disk[_KINDS[name]] += entry.bytes
+            disk[_KINDS.get(name, "other")] += entry.bytes
     disk["indexes"] = sum(entry.bytes for index in manifest.indexes for entry in index.files.values())
     ram = store.ram_bytes
-    account = read_account(store)
+    account = read_account(store) if manifest.build is not None else None
     return {
         "schema": SCHEMA,
         "path": str(store.path),
         "version": store.version,
         "passages": len(store),
-        "documents": sum(segment.documents for segment in manifest.segments),
+        "deleted": store.snapshot.rows - len(store),
+        "documents": _documents(store),
         "dimension": manifest.dimension,
         "bytes": {
             "ram": {**ram, "total": sum(ram.values())},
             "disk": {**disk, "total": sum(disk.values())},
         },
-        "sources": {name: _source(funnel) for name, funnel in account["sources"].items()},
-        "encoder": manifest.encoder.model_dump(),
+        "sources": {name: _source(funnel) for name, funnel in account["sources"].items()} if account else {},
+        "metric": manifest.metric,
+        "encoder": manifest.encoder.fingerprint.model_dump() if manifest.encoder else None,
+        "exact_encoder": manifest.exact_encoder.fingerprint.model_dump() if manifest.exact_encoder else None,
         "indexes": [
             {
                 "id": index.id,
@@ -45,10 +56,31 @@ def describe(store: Datastore) -> dict[str, Any]:
                 "family": index.family,
                 "parameters": index.parameters,
                 "rows": index.rows,
+                "recall": _recall(part),
             }
-            for index in manifest.indexes
+            for index, part in zip(manifest.indexes, store.snapshot.parts, strict=True)
         ],
-        "build": {key: account[key] for key in ("finished", "executor", "seconds")},
+        "build": {key: account[key] for key in ("finished", "executor", "seconds")} if account else None,
+    }
+
+
+def _documents(store: Datastore) -> int:
+    """Documents of which a passage is left."""
+    if store.snapshot.catalog.live is None:
+        return sum(segment.documents for segment in store.manifest.segments)
+    sources, documents = store.read_column("source"), store.read_column("document_id")
+    return len({(sources[row], documents[row]) for row in store.live_rows().tolist()})
+
+
+def _recall(part: DensePart) -> dict[str, Any] | None:
+    """How well the index can find the true ten, and what that was measured with."""
+    if part.curve is None:
+        return None
+    best = part.curve.best(10)
+    return {
+        "source": part.curve.source,
+        "queries": part.curve.queries,
+        "best_recall_at_10": best.recall,
     }
 
 

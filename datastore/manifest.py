@@ -11,8 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from .encoders.config import EncoderConfig, EncoderFingerprint
 from .errors import IntegrityError, NotFoundError
 from .files import crash_point, fsync, write_durably
+from .index.config import IndexConfig
+from .index.dense.vectors import Metric
 
-FORMAT = 1
+FORMAT = 2
 # One plain name: no separators, no parent folder, nothing hidden. A manifest may come from a stranger.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=128)]
 
@@ -26,6 +28,13 @@ class FileEntry(_Frozen):
     checksum: str = Field(description="xxh3-128, hex")
 
 
+class DeletesEntry(FileEntry):
+    """deletes/<segment>/<name>: the sorted positions of a segment's deleted rows."""
+
+    name: Name
+    rows: int = Field(ge=1)
+
+
 class SegmentEntry(_Frozen):
     id: Name
     rows: int = Field(ge=0)
@@ -33,6 +42,11 @@ class SegmentEntry(_Frozen):
     tokens: int = Field(ge=0, description="Of the encoder's inputs")
     unread_tokens: int = Field(ge=0, description="Beyond what the encoder reads; only of chunk.mode document")
     files: dict[Name, FileEntry]
+    deletes: DeletesEntry | None = None
+
+    @property
+    def live_rows(self) -> int:
+        return self.rows - (self.deletes.rows if self.deletes else 0)
 
 
 class IndexEntry(_Frozen):
@@ -45,18 +59,42 @@ class IndexEntry(_Frozen):
     files: dict[Name, FileEntry]
 
 
+class StoredEncoder(_Frozen):
+    """An encoder whose vectors the store holds."""
+
+    config: EncoderConfig
+    fingerprint: EncoderFingerprint
+
+
+class CalibrationEntry(FileEntry):
+    """calibration/<name>: (n, d) float32 queries that recall is measured with when an index is built."""
+
+    name: Name
+    rows: int = Field(ge=1)
+    source: Literal["given", "sentences"]
+
+
 class Manifest(_Frozen):
     """The state of a store that a reader sees."""
 
     format: int = FORMAT
     version: int = Field(ge=1)
     parent: int | None
-    build: Name = Field(description="builds/<build>.json holds times, host and funnel")
-    recipe_hash: str
-    metric: Literal["cosine"]
+    build: Name | None = Field(
+        default=None, description="builds/<build>.json holds times, host and funnel"
+    )
+    recipe_hash: str | None = Field(
+        default=None, description="Of the recipe that made all of this; None once rows were added or deleted"
+    )
+    metric: Metric
     dimension: int = Field(ge=1)
-    encoder_config: EncoderConfig
-    encoder: EncoderFingerprint
+    dtype: Literal["float16", "float32"] = Field(default="float16", description="Of the vectors on disk")
+    encoder: StoredEncoder | None = Field(default=None, description="None: vectors come from elsewhere")
+    exact_encoder: StoredEncoder | None = Field(
+        default=None, description="Whose vectors decide about the candidates; None: those of the index"
+    )
+    calibration: CalibrationEntry | None = None
+    index: IndexConfig = IndexConfig()
     segments: tuple[SegmentEntry, ...]
     indexes: tuple[IndexEntry, ...]
 
@@ -78,6 +116,16 @@ def current_version(store: Path) -> int | None:
 
 def manifest_path(store: Path, version: int) -> Path:
     return store / "versions" / f"{version:08d}.json"
+
+
+def versions(store: Path) -> list[int]:
+    """The versions whose manifests are there, ascending."""
+    return sorted(int(file.stem) for file in (store / "versions").glob("*.json") if file.stem.isdigit())
+
+
+def next_version(store: Path) -> int:
+    """A number that no version has had, as far as manifests tell, also if `CURRENT` was moved back or lost."""
+    return max([current_version(store) or 0, *versions(store)]) + 1
 
 
 def read_manifest(store: Path, version: int | None = None) -> Manifest:
@@ -102,10 +150,10 @@ def read_manifest(store: Path, version: int | None = None) -> Manifest:
     except ValueError as error:
         raise IntegrityError(f"{path} is not JSON: {error}") from error
     found = raw.get("format") if isinstance(raw, dict) else None
-    if isinstance(found, int) and found > FORMAT:
+    if isinstance(found, int) and found != FORMAT:
         raise IntegrityError(
-            f"{path} has format {found}, this Compendia reads up to {FORMAT}",
-            hint="pip install --upgrade compendia",
+            f"{path} has format {found}, this Compendia reads format {FORMAT}",
+            hint="pip install --upgrade compendia" if found > FORMAT else "build the store again, into a new folder",
         )
     try:
         return Manifest.model_validate(raw)

@@ -1,26 +1,30 @@
 """A segment: passages, their vectors and their metadata, written once, in document order, never edited.
 
-passages.arrow    Arrow IPC, LZ4, 32 rows a record batch: all that a Hit returns
-metadata.parquet  one row a passage: the columns one can filter and count by
-vectors.npy       (n, d) float16, C order; row i is passage i
+passages.arrow     Arrow IPC, LZ4, 32 rows a record batch: all that a Hit returns
+metadata.parquet   one row a passage: the columns one can filter and count by
+passage_ids.npy    sorted hashes of passage ids with positions, and
+document_ids.npy   the same of document ids: lookups without a scan
+vectors.npy        (n, d) float16 or float32, C order; row i is passage i
+exact_vectors.npy  the same from a second encoder, where the store has one
 """
 
 from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from .errors import IntegrityError
+from .errors import IntegrityError, UsageError
 from .files import checksum
 from .hits import Hit
+from .lookup import Table, hash_ids, positions_of, write_lookup
 from .manifest import FileEntry, SegmentEntry
 
 # Ten random passages cost ten batches. LZ4, since Arrow makes a zstd context for each of a batch's 16 buffers, which
@@ -41,7 +45,12 @@ PASSAGES = pa.schema(
         pa.field("metadata", pa.string(), nullable=False),  # JSON object: keeps a value's type
     ]
 )
-_FILTER_COLUMNS = ["passage_id", "document_id", "source", "title", "ordinal"]
+FILTER_COLUMNS = ("passage_id", "document_id", "source", "title", "ordinal")
+PASSAGE_FILES = ("passages.arrow", "metadata.parquet", "passage_ids.npy", "document_ids.npy")
+VECTORS_FILE = "vectors.npy"
+EXACT_VECTORS_FILE = "exact_vectors.npy"
+
+StoredType = Literal["float16", "float32"]
 
 
 class Passage(NamedTuple):
@@ -62,8 +71,8 @@ def _metadata_table(passages: pa.Table, metadata: Sequence[Mapping[str, Any]]) -
     """The filterable columns: a key whose values are of one scalar type keeps it (whole numbers among others count as
     floats), any other becomes JSON text.
     """
-    table = passages.select(_FILTER_COLUMNS)
-    for key in sorted({key for record in metadata for key in record} - set(_FILTER_COLUMNS)):
+    table = passages.select(FILTER_COLUMNS)
+    for key in sorted({key for record in metadata for key in record} - set(FILTER_COLUMNS)):
         values = [record.get(key) for record in metadata]
         types = {type(value) for value in values if value is not None}
         if types == {int, float}:
@@ -79,7 +88,7 @@ def _metadata_table(passages: pa.Table, metadata: Sequence[Mapping[str, Any]]) -
 
 
 def write_passages(folder: Path, passages: Iterable[Passage]) -> int:
-    """Write passages.arrow and metadata.parquet into `folder`; the number of rows."""
+    """Write `PASSAGE_FILES` into `folder`; the number of rows."""
     rows = list(passages)
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(PASSAGES)
     metadata: Sequence[Mapping[str, Any]] = columns[-1]
@@ -92,25 +101,52 @@ def write_passages(folder: Path, passages: Iterable[Passage]) -> int:
     ):
         file.write_table(table, max_chunksize=ROWS_PER_BATCH)
     pq.write_table(_metadata_table(table, metadata), folder / "metadata.parquet", compression="zstd")
+    write_lookup(folder / "passage_ids.npy", columns[0])
+    write_lookup(folder / "document_ids.npy", columns[1])
     return len(rows)
 
 
-def write_vectors(folder: Path, vectors: NDArray[np.float32]) -> None:
-    """Write vectors.npy as float16.
+def stored_vectors(vectors: NDArray[np.floating[Any]], dtype: StoredType) -> NDArray[np.floating[Any]]:
+    """(n, d) vectors in the type they are stored in.
 
     Raises
     ------
-    IntegrityError
-        If a vector is not finite, or zero, after rounding to float16.
+    UnstorableVectorError
+        If one is not finite, or zero, after rounding.
     """
     with np.errstate(over="ignore"):  # what overflows becomes infinite, and is refused below
-        rounded = vectors.astype(np.float16)
+        rounded = np.ascontiguousarray(vectors, dtype=dtype)
     bad = ~np.isfinite(rounded).all(axis=1) | ~rounded.any(axis=1)
     if bad.any():
-        raise IntegrityError(
-            f"the encoder gave a vector that is not finite or is zero, first at row {int(bad.argmax())}"
+        row = int(bad.argmax())
+        reason = (
+            f"does not fit {dtype}"
+            if np.isfinite(vectors[row]).all() and vectors[row].any()
+            else "is zero"
+            if np.isfinite(vectors[row]).all()
+            else "is not finite"
         )
-    np.save(folder / "vectors.npy", rounded)
+        raise UnstorableVectorError(row, reason)
+    return rounded
+
+
+class UnstorableVectorError(UsageError):
+    """A vector that no search could find."""
+
+    def __init__(self, row: int, reason: str) -> None:
+        super().__init__(f"the vector of row {row} {reason}")
+        self.row = row
+        self.reason = reason
+
+
+def write_vectors(
+    folder: Path,
+    vectors: NDArray[np.floating[Any]],
+    dtype: StoredType = "float16",
+    file: str = VECTORS_FILE,
+) -> None:
+    """Write (n, d) vectors; see `stored_vectors` for what is refused."""
+    np.save(folder / file, stored_vectors(vectors, dtype))
 
 
 def describe_files(folder: Path) -> dict[str, FileEntry]:
@@ -127,49 +163,119 @@ class Segment:
     Safe for concurrent reads.
     """
 
-    def __init__(self, folder: Path, entry: SegmentEntry, dimension: int) -> None:
+    def __init__(self, folder: Path, entry: SegmentEntry) -> None:
         self.entry = entry
-        self._path = str(folder / "passages.arrow")
+        self.folder = folder
         try:
-            self.vectors: NDArray[np.float16] = np.load(
-                folder / "vectors.npy", mmap_mode="r", allow_pickle=False
-            )
+            self._source = pa.memory_map(str(folder / "passages.arrow"))
             self._passages = pa.ipc.open_file(
-                pa.memory_map(self._path),
-                options=pa.ipc.IpcReadOptions(use_threads=False),
+                self._source, options=pa.ipc.IpcReadOptions(use_threads=False)
             )
+            self._passage_ids = _open_lookup(folder / "passage_ids.npy", entry.rows)
+            self._document_ids = _open_lookup(folder / "document_ids.npy", entry.rows)
         except (OSError, ValueError) as error:
-            raise IntegrityError(
-                f"segment {entry.id} cannot be read: {error}", hint=f"compendia verify {folder.parents[1]}"
-            ) from error
-        if self.vectors.shape != (entry.rows, dimension) or self.vectors.dtype != np.float16:
-            raise IntegrityError(
-                f"segment {entry.id}: expected vectors ({entry.rows}, {dimension}) float16, "
-                f"got {self.vectors.shape} {self.vectors.dtype}"
-            )
+            raise _unreadable(folder, entry, error) from error
         if self._passages.schema != PASSAGES:
             raise IntegrityError(f"segment {entry.id}: passages.arrow has other columns than this format")
         self._lock = threading.Lock()  # Arrow's file reader is not documented as safe for concurrent reads
 
-    def read_hit(self, position: int, score: float) -> Hit:
-        """The passage at a position, as a Hit."""
+    def read_passage(self, position: int) -> Passage:
+        """The passage at a position."""
         number, row = divmod(position, ROWS_PER_BATCH)
         with self._lock:
             batch = self._passages.get_batch(number)
-        value = {name: batch.column(i)[row].as_py() for i, name in enumerate(PASSAGES.names)}
+        values: list[Any] = [batch.column(i)[row].as_py() for i in range(len(PASSAGES))]
+        values[-1] = json.loads(values[-1])
+        return Passage._make(values)
+
+    def read_hit(self, position: int, score: float) -> Hit:
+        """The passage at a position, as a Hit."""
+        passage = self.read_passage(position)
         return Hit(
-            passage_id=value["passage_id"],
-            document_id=value["document_id"],
-            source=value["source"],
-            title=value["title"],
+            passage_id=passage.passage_id,
+            document_id=passage.document_id,
+            source=passage.source,
+            title=passage.title,
             score=score,
-            text=value["text"],
-            metadata=json.loads(value["metadata"]),
+            text=passage.text,
+            metadata=passage.metadata,
         )
 
     def read_column(self, name: str) -> list[Any]:
         """One column of all passages, in order; the others are not decompressed."""
         options = pa.ipc.IpcReadOptions(included_fields=[PASSAGES.get_field_index(name)])
-        with pa.memory_map(self._path) as source:
-            values: list[Any] = pa.ipc.open_file(source, options=options).read_all().column(name).to_pylist()
+        # A slice of the open map: the file may have lost its name since.
+        values: list[Any] = (
+            pa.ipc.open_file(pa.BufferReader(self._buffer()), options=options)
+            .read_all()
+            .column(name)
+            .to_pylist()
+        )
         return values
+
+    def read_passages(self) -> Iterator[Passage]:
+        """All passages in order, a record batch in RAM at a time."""
+        reader = pa.ipc.open_file(pa.BufferReader(self._buffer()))
+        for number in range(reader.num_record_batches):
+            *columns, metadata = (column.to_pylist() for column in reader.get_batch(number).columns)
+            yield from map(Passage._make, zip(*columns, map(json.loads, metadata), strict=True))
+
+    def _buffer(self) -> pa.Buffer:
+        with self._lock:
+            self._source.seek(0)
+            return self._source.read_buffer()
+
+    def positions_of_passages(self, ids: Sequence[str], hashes: NDArray[np.uint64]) -> dict[str, int]:
+        """The position of each of the ids that this segment holds; `hashes` are theirs."""
+        numbers, positions = positions_of(self._passage_ids, hashes)
+        return {
+            ids[number]: position
+            for number, position in zip(numbers.tolist(), positions.tolist(), strict=True)
+            if self.read_passage(position).passage_id == ids[number]
+        }
+
+    def positions_of_documents(self, ids: Sequence[str]) -> NDArray[np.int64]:
+        """(p,) positions of all passages of these documents, ascending."""
+        numbers, positions = positions_of(self._document_ids, hash_ids(ids))
+        found = [
+            position
+            for number, position in zip(numbers.tolist(), positions.tolist(), strict=True)
+            if self.read_passage(position).document_id == ids[number]
+        ]
+        return np.array(sorted(found), dtype=np.int64)
+
+
+def open_vectors(
+    folder: Path, entry: SegmentEntry, dimension: int, dtype: StoredType, file: str = VECTORS_FILE
+) -> NDArray[np.floating[Any]]:
+    """(rows, dimension) memory map of a segment's vectors.
+
+    Raises
+    ------
+    IntegrityError
+        If the file is missing, or holds something else.
+    """
+    try:
+        vectors: NDArray[np.floating[Any]] = np.load(folder / file, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise _unreadable(folder, entry, error) from error
+    if vectors.shape != (entry.rows, dimension) or vectors.dtype != dtype:
+        raise IntegrityError(
+            f"segment {entry.id}: expected {file} ({entry.rows}, {dimension}) {dtype}, "
+            f"got {vectors.shape} {vectors.dtype}",
+            hint=f"compendia verify {folder.parents[1]}",
+        )
+    return vectors
+
+
+def _open_lookup(path: Path, rows: int) -> Table:
+    table: Table = np.load(path, mmap_mode="r" if rows else None, allow_pickle=False)
+    if table.shape != (2, rows) or table.dtype != np.uint64:
+        raise ValueError(f"{path.name}: expected (2, {rows}) uint64, got {table.shape} {table.dtype}")
+    return table
+
+
+def _unreadable(folder: Path, entry: SegmentEntry, error: Exception) -> IntegrityError:
+    return IntegrityError(
+        f"segment {entry.id} cannot be read: {error}", hint=f"compendia verify {folder.parents[1]}"
+    )

@@ -1,30 +1,37 @@
-"""The store as an application sees it: open a version, ask, read the passages that answer."""
+"""The store as an application sees it: open a version, ask, read the passages that answer, change them."""
 
 from __future__ import annotations
 
+import asyncio
+import os
 import resource
 import threading
 import time
 from collections.abc import Sequence
 from functools import partial
-from itertools import accumulate
 from pathlib import Path
 from typing import Any, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .checks import integer
+from . import edit
+from .batch import Metadata
+from .checks import integer, parse_bytes
 from .encoders import Encoder, EncoderConfig, load_encoder
-from .errors import IntegrityError, UsageError
-from .hits import Hit, Hits, rank
-from .index.dense import DenseIndex, Vectors, open_index
-from .index.dense.exact import ExactIndex
-from .manifest import Manifest, read_manifest
-from .segment import Segment
+from .errors import IntegrityError, OverBudgetError, UsageError
+from .filters import MaskCache
+from .hits import Hit, Hits
+from .index.config import IndexConfig
+from .index.dense.vectors import Metric
+from .manifest import Manifest, StoredEncoder, read_manifest
+from .prune import Pruned, prune
+from .segment import StoredType
+from .snapshot import MASK_CACHE_BYTES, Request, Snapshot
 
 # A k of millions on a small store would only fill RAM with padding.
 _LARGEST_K = 100_000
+_DEFAULT_RECALL = 0.95
 
 Queries = str | Sequence[str] | NDArray[np.floating[Any]]
 
@@ -39,31 +46,32 @@ def _allow_open_files(count: int) -> None:
 
 
 class Datastore:
-    """One version of a store, open for reading. Safe for concurrent searches.
+    """A store with one of its versions open. Safe for concurrent searches, also while it is refreshed.
 
     The compressed index is in RAM, vectors and text stay on disk. The encoder is loaded when the first text
-    query needs it.
+    query needs it. What this handle writes it sees at once; what others write, after `refresh`.
     """
 
-    def __init__(self, path: Path, manifest: Manifest, encoder: EncoderConfig | None) -> None:
+    def __init__(self, path: Path, snapshot: Snapshot, encoder: EncoderConfig | None = None) -> None:
         self.path = path
-        self.manifest = manifest
-        self._encoder_config = encoder or manifest.encoder_config
-        self._encoder: Encoder | None = None
-        self._encoder_lock = threading.Lock()
-        self._closed = False
-        _allow_open_files(2 * len(manifest.segments))
-        self._segments = [
-            Segment(path / "segments" / entry.id, entry, manifest.dimension) for entry in manifest.segments
-        ]
-        self._first_rows = np.array(
-            [0, *accumulate(entry.rows for entry in manifest.segments)], dtype=np.int64
-        )
-        self._index = self._open_index()
+        self._encoder_config = encoder
+        self._start(snapshot)
+
+    def _start(self, snapshot: Snapshot) -> None:
+        """What does not survive a fork: maps with their advice, locks that another thread may hold."""
+        self._snapshot: Snapshot | None = snapshot
+        self._encoders: dict[str, Encoder] = {}
+        self._lock = threading.Lock()
+        self._process = os.getpid()
 
     @classmethod
     def open(
-        cls, path: str | Path, *, version: int | None = None, encoder: EncoderConfig | str | None = None
+        cls,
+        path: str | Path,
+        *,
+        version: int | None = None,
+        encoder: EncoderConfig | str | None = None,
+        ram: int | str | None = None,
     ) -> Self:
         """Open a version of a store.
 
@@ -74,6 +82,8 @@ class Datastore:
         encoder
             Where to load the encoder from, if not from where the store was built with: a config, a hub name or
             a folder. It must be the same model.
+        ram
+            Bytes, or `"8GB"`, that the open store may take, its encoder not counted.
 
         Raises
         ------
@@ -81,26 +91,79 @@ class Datastore:
             If there is no store at `path`.
         IntegrityError
             If a file of the version is missing or malformed.
+        OverBudgetError
+            If the store takes more than `ram`.
         """
         path = Path(path).expanduser()
         manifest = read_manifest(path, version)
+        if ram is not None:
+            _check_budget(path, manifest, parse_bytes(ram))
         if isinstance(encoder, str):
-            encoder = manifest.encoder_config.model_copy(update={"model": encoder})
-        return cls(path, manifest, encoder)
+            stored = manifest.encoder.config if manifest.encoder else EncoderConfig()
+            encoder = stored.model_copy(update={"model": encoder})
+        _allow_open_files(6 * len(manifest.segments))
+        return cls(path, Snapshot.open(path, version, MaskCache(MASK_CACHE_BYTES)), encoder)
 
-    def _open_index(self) -> DenseIndex:
-        if not self.manifest.indexes:
-            return ExactIndex(
-                Vectors([segment.vectors for segment in self._segments], "cosine", self.manifest.dimension)
+    @classmethod
+    def create(
+        cls,
+        path: str | Path,
+        *,
+        dimension: int | None = None,
+        encoder: EncoderConfig | str | None = None,
+        metric: Metric = "cosine",
+        vectors: StoredType = "float16",
+        calibration_queries: NDArray[np.floating[Any]] | None = None,
+        index: IndexConfig | None = None,
+    ) -> Self:
+        """A new, empty store: for vectors of one's own (`dimension`), or for texts that an encoder embeds.
+
+        Parameters
+        ----------
+        metric
+            `cosine`: vectors are stored at length one; `inner_product`; `l2`: scores are negative squared distances.
+        vectors
+            How exact vectors are stored.
+        calibration_queries
+            (n, dimension) queries like those to come: the recall of an index is measured with them.
+        index
+            Budget and wanted recall of the index, or its family.
+
+        Raises
+        ------
+        UsageError
+            If there is something at `path` already, or an argument cannot be.
+        """
+        path = Path(path).expanduser()
+        if (dimension is None) == (encoder is None):
+            raise UsageError(
+                "a store needs either a dimension, for vectors of your own, or an encoder",
+                hint="Datastore.create(path, dimension=384)",
             )
-        if len(self.manifest.indexes) > 1:
-            raise IntegrityError(
-                "this version has several dense indexes", hint="pip install --upgrade compendia"
-            )
-        entry = self.manifest.indexes[0]
-        if entry.segments != tuple(segment.id for segment in self.manifest.segments):
-            raise IntegrityError(f"index {entry.id} does not cover the segments of version {self.version}")
-        return open_index(entry.family, self.path / "indexes" / entry.id)
+        for name, value, known in (
+            ("metric", metric, ("cosine", "inner_product", "l2")),
+            ("vectors", vectors, ("float16", "float32")),
+        ):
+            if value not in known:
+                raise UsageError(f"{name} must be one of {', '.join(known)}, got {value!r}")
+        stored = None
+        if encoder is not None:
+            config = EncoderConfig(model=encoder) if isinstance(encoder, str) else encoder
+            stored = StoredEncoder(config=config, fingerprint=load_encoder(config).fingerprint)
+            dimension = stored.fingerprint.dimension
+        dimension = integer("dimension", dimension, at_least=1)
+        if calibration_queries is not None:
+            calibration_queries = _check_vectors(calibration_queries, dimension, metric)
+        manifest = edit.create(
+            path,
+            dimension=dimension,
+            metric=metric,
+            dtype=vectors,
+            encoder=stored,
+            index=index or IndexConfig(),
+            calibration_queries=calibration_queries,
+        )
+        return cls.open(path, version=manifest.version)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as what it has open, and opened again there: in a worker process, a Ray task."""
@@ -114,33 +177,54 @@ class Datastore:
         self.close()
 
     def close(self) -> None:
-        """Let go of files and index; the store cannot be searched afterwards."""
-        self._segments, self._index, self._encoder, self._closed = (
-            [],
-            ExactIndex(Vectors([], "cosine", 1)),
-            None,
-            True,
-        )
+        """Let go of files and index; the store cannot be searched afterwards, but by hits that are still read."""
+        self._snapshot = None
+        self._encoders = {}
 
-    def _check_open(self) -> None:
-        if self._closed:
+    @property
+    def snapshot(self) -> Snapshot:
+        """The version that is open: what it gives belongs together, also if the store is refreshed meanwhile."""
+        snapshot = self._snapshot
+        if snapshot is None:
             raise UsageError(f"{self!r} is closed", hint="open it again: Datastore.open(path)")
+        if self._process != os.getpid():  # after a fork
+            self._start(Snapshot.open(self.path, snapshot.version, MaskCache(MASK_CACHE_BYTES)))
+            return self.snapshot
+        return snapshot
+
+    def refresh(self) -> bool:
+        """Move on to the store's current version; whether there was a newer one. Searches under way keep theirs."""
+        return self._move_to(read_manifest(self.path).version)
+
+    def _move_to(self, version: int) -> bool:
+        old = self.snapshot
+        if version == old.version:
+            return False
+        _allow_open_files(12 * len(old.manifest.segments))
+        self._snapshot = Snapshot.open(self.path, version, old.masks)
+        return True
 
     def __len__(self) -> int:
         """Number of passages."""
-        return int(self._first_rows[-1])
+        return sum(entry.live_rows for entry in self.manifest.segments)
 
     def __repr__(self) -> str:
+        if self._snapshot is None:
+            return f"Datastore({str(self.path)!r}, closed)"
         return f"Datastore({str(self.path)!r}, version={self.version}, passages={len(self)})"
 
     @property
+    def manifest(self) -> Manifest:
+        return self.snapshot.manifest
+
+    @property
     def version(self) -> int:
-        return self.manifest.version
+        return self.snapshot.version
 
     @property
     def ram_bytes(self) -> dict[str, int]:
         """Bytes that an open store holds in RAM, by component; the encoder's weights are not counted."""
-        return {"index": self._index.ram_bytes, "rows": self._first_rows.nbytes}
+        return self.snapshot.ram_bytes
 
     @property
     def encoder(self) -> Encoder:
@@ -148,30 +232,55 @@ class Datastore:
 
         Raises
         ------
+        UsageError
+            If the store has none: its vectors come from elsewhere.
         IntegrityError
             If it is not the encoder that made the store's vectors.
         """
-        with self._encoder_lock:
-            if self._encoder is None:
-                encoder = load_encoder(self._encoder_config)
-                expected, got = self.manifest.encoder.model_dump(), encoder.fingerprint.model_dump()
+        return self._loaded("encoder", self.manifest.encoder, self._encoder_config)
+
+    @property
+    def exact_encoder(self) -> Encoder:
+        """The encoder of the exact vectors: a second one where the store has one, else `encoder`."""
+        stored = self.manifest.exact_encoder
+        return self.encoder if stored is None else self._loaded("exact_encoder", stored, None)
+
+    def _loaded(self, role: str, stored: StoredEncoder | None, config: EncoderConfig | None) -> Encoder:
+        if stored is None:
+            raise UsageError(
+                f"{self.path} has no encoder: its vectors come from elsewhere",
+                hint="search with vectors: store.search(numpy.array([[…]]))",
+            )
+        with self._lock:
+            if role not in self._encoders:
+                encoder = load_encoder(config or stored.config)
+                expected, got = stored.fingerprint.model_dump(), encoder.fingerprint.model_dump()
                 # A model may be moved to another place; its weights, limits and arithmetic may not change.
                 differing = [key for key in expected if key != "model" and expected[key] != got[key]]
                 if differing:
                     details = ", ".join(
                         f"{key} {got[key]!r} instead of {expected[key]!r}" for key in differing
                     )
+                    name = (config or stored.config).model
                     raise IntegrityError(
-                        f"the encoder {self._encoder_config.model!r} is not the one that built {self.path}: {details}",
-                        hint=f'Datastore.open(path, encoder="<the place of {self.manifest.encoder.model}>")',
+                        f"the encoder {name!r} is not the one that built {self.path}: {details}",
+                        hint=f'Datastore.open(path, encoder="<the place of {stored.fingerprint.model}>")',
                     )
-                self._encoder = encoder
-            return self._encoder
+                self._encoders[role] = encoder
+            return self._encoders[role]
 
     # A str is a Sequence[str] too; the first form that fits decides, so the overlap is harmless.
     @overload
     def search(  # type: ignore[overload-overlap]
-        self, queries: str, k: int = 10, *, candidates: int | None = None
+        self,
+        queries: str,
+        k: int = 10,
+        *,
+        recall: float = _DEFAULT_RECALL,
+        where: str | None = None,
+        candidates: int | None = None,
+        effort: int | None = None,
+        timeout_s: float | None = None,
     ) -> list[Hit]: ...
     @overload
     def search(
@@ -179,100 +288,251 @@ class Datastore:
         queries: Sequence[str] | NDArray[np.floating[Any]],
         k: int = 10,
         *,
+        recall: float = _DEFAULT_RECALL,
+        where: str | None = None,
         candidates: int | None = None,
+        effort: int | None = None,
+        timeout_s: float | None = None,
     ) -> Hits: ...
-    def search(self, queries: Queries, k: int = 10, *, candidates: int | None = None) -> list[Hit] | Hits:
-        """The k passages nearest to each query, by cosine of exact vectors.
+    def search(
+        self,
+        queries: Queries,
+        k: int = 10,
+        *,
+        recall: float = _DEFAULT_RECALL,
+        where: str | None = None,
+        candidates: int | None = None,
+        effort: int | None = None,
+        timeout_s: float | None = None,
+    ) -> list[Hit] | Hits:
+        """The k passages nearest to each query, by exact vectors.
 
         Parameters
         ----------
         queries
             One question: a list of Hit comes back. A list of questions, or (n, d) vectors: `Hits`.
-        candidates
-            Rows that the index proposes and exact vectors decide about; more raises recall. Default: 4 k, at
-            least k + 30.
+        recall
+            Share of the true k that the index must find, as measured when it was built; 1: compare with all vectors.
+        where
+            A condition in SQL over the columns of the metadata: `"source = 'wikipedia' AND year >= 2020"`.
+        candidates, effort
+            Set by hand, for study, what `recall` chooses: the rows that the index proposes, and its search effort.
+        timeout_s
+            Seconds after which the search gives up, checked between its steps.
 
         Raises
         ------
         UsageError
-            If k or candidates is not positive, a query is empty, or vectors have another shape or are not finite.
+            If a number is out of range, a query is empty, vectors have another shape or are not finite, or `where`
+            is no condition over the store's columns.
+        SearchTimeoutError
+            If `timeout_s` is over.
         """
-        self._check_open()
-        k = integer("k", k, at_least=1)
-        if k > max(len(self), _LARGEST_K):
-            raise UsageError(f"k must be at most {max(len(self), _LARGEST_K):,} for this store, got {k:,}")
-        if candidates is not None and (candidates := integer("candidates", candidates, at_least=1)) < k:
-            raise UsageError(f"candidates must be at least k = {k}, got {candidates}")
+        snapshot = self.snapshot
+        request = _check_request(snapshot, k, recall, where, candidates, effort, timeout_s)
         # What cannot be asked is refused before seconds go into loading an encoder.
         texts = None if isinstance(queries, np.ndarray) else check_queries(queries)
-        timings = {}
+        if where is not None:
+            snapshot.mask(where)
+        timings: dict[str, float] = {}
         started = time.perf_counter()
-        if self._encoder is None and texts is not None:
-            _ = self.encoder
-            timings["load encoder"] = (time.perf_counter() - started) * 1e3
-            started = time.perf_counter()
-        vectors = self._unit_vectors(queries) if texts is None else self.encoder.encode_queries(texts)
-        encoded = time.perf_counter()
-        candidates = min(max(4 * k, k + 30) if candidates is None else candidates, max(len(self), 1))
-        proposed = self._index.search(vectors, max(candidates, 1))
-        searched = time.perf_counter()
-        rows, scores = rank(proposed.ordinals, self._exact_scores(vectors, proposed.ordinals), k)
-        timings["encode"] = (encoded - started) * 1e3
-        timings["index"] = (searched - encoded) * 1e3
-        timings["rescore"] = (time.perf_counter() - searched) * 1e3
-        hits = Hits(self.version, rows, scores, self, timings)
+        exact = None
+        if texts is None:
+            vectors = _check_vectors(queries, snapshot.manifest.dimension, snapshot.manifest.metric)
+            if snapshot.manifest.exact_encoder is not None:
+                raise UsageError(f"{self.path} scores with two encoders: ask it with text")
+        else:
+            if "encoder" not in self._encoders:
+                _ = self.encoder, self.exact_encoder
+                timings["load encoder"] = (time.perf_counter() - started) * 1e3
+                started = time.perf_counter()
+            vectors = self.encoder.encode_queries(texts)
+            if snapshot.manifest.exact_encoder is not None:
+                exact = self.exact_encoder.encode_queries(texts)
+        timings["encode"] = (time.perf_counter() - started) * 1e3
+        request.check_time()
+        found = snapshot.search(vectors, request, exact)
+        timings.update(found.timings_ms)
+        hits = Hits(snapshot.version, found.rows, found.scores, snapshot, timings, found.route)
         return hits[0] if isinstance(queries, str) else hits
 
-    def _unit_vectors(self, queries: Queries) -> NDArray[np.float32]:
-        """Query vectors at length one."""
-        vectors = np.asarray(queries, dtype=np.float32)
-        if vectors.ndim != 2 or vectors.shape[1] != self.manifest.dimension:
-            raise UsageError(f"expected vectors of shape (n, {self.manifest.dimension}), got {vectors.shape}")
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        if not (np.isfinite(lengths) & (lengths > 0)).all():
-            raise UsageError("a query vector is zero or not finite")
-        unit: NDArray[np.float32] = vectors / lengths
-        return unit
+    async def asearch(self, queries: Queries, k: int = 10, **options: Any) -> list[Hit] | Hits:
+        """`search` on a thread of its own: the event loop goes on meanwhile."""
+        return await asyncio.to_thread(partial(self.search, queries, k, **options))
 
-    def _exact_scores(self, vectors: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Inner products with the exact vectors of each query's rows; -1 rows get -inf."""
-        scores = np.full(rows.shape, -np.inf, dtype=np.float32)
-        for query, candidates in enumerate(rows):
-            found = np.flatnonzero(candidates >= 0)
-            gathered = self.read_vectors(candidates[found]).astype(np.float32)
-            scores[query, found] = gathered @ vectors[query]
-        return scores
+    def get_by_ids(self, ids: Sequence[str]) -> list[Hit]:
+        """The passages with these ids, in their order, without those that are not there; the score is not a number."""
+        snapshot = self.snapshot
+        names = [ids] if isinstance(ids, str) else list(ids)
+        rows = snapshot.catalog.rows_of_passages(names)
+        found = np.array([rows[name] for name in names if name in rows], dtype=np.int64)
+        return snapshot.read_hits(found, np.full(len(found), np.nan, dtype=np.float32))
 
-    def _locate(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Segment number and position of each row."""
-        numbers = np.searchsorted(self._first_rows, rows, side="right") - 1
-        return numbers, rows - self._first_rows[numbers]
-
-    def read_vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float16]:
-        """(m, d) float16 exact vectors of m rows, read from disk."""
-        self._check_open()
-        vectors = np.empty((len(rows), self.manifest.dimension), dtype=np.float16)
-        numbers, positions = self._locate(rows)
-        for number in np.unique(numbers):
-            here = numbers == number
-            vectors[here] = self._segments[number].vectors[positions[here]]
-        return vectors
+    def read_vectors(self, rows: NDArray[np.int64]) -> NDArray[np.floating[Any]]:
+        """(m, d) exact vectors of m rows, as they are stored."""
+        return self.snapshot.vectors.take(rows)
 
     def read_hits(self, rows: NDArray[np.int64], scores: NDArray[np.float32]) -> list[Hit]:
-        """The passages of m rows with their (m,) scores, in the order given."""
-        self._check_open()
-        numbers, positions = self._locate(rows)
-        return [
-            self._segments[number].read_hit(position, score)
-            for number, position, score in zip(
-                numbers.tolist(), positions.tolist(), scores.tolist(), strict=True
-            )
-        ]
+        """The passages of m rows of the open version with their (m,) scores, in the order given."""
+        return self.snapshot.read_hits(rows, scores)
 
     def read_column(self, name: str) -> list[Any]:
-        """A column of `datastore.segment.PASSAGES` for all rows, in row order."""
-        self._check_open()
-        return [value for segment in self._segments for value in segment.read_column(name)]
+        """A column of `datastore.segment.PASSAGES` for all rows, in row order, deleted ones included."""
+        return self.snapshot.catalog.read_column(name)
+
+    def live_rows(self) -> NDArray[np.int64]:
+        """The rows that are not deleted, ascending."""
+        live = self.snapshot.catalog.live
+        return np.arange(self.snapshot.rows) if live is None else np.flatnonzero(live)
+
+    def add(
+        self,
+        vectors: NDArray[np.floating[Any]] | None = None,
+        ids: Sequence[str] | None = None,
+        texts: Sequence[str] | None = None,
+        metadata: Metadata | None = None,
+    ) -> list[str]:
+        """Add rows, and see them: the ids of the passages, those given or new ones.
+
+        Parameters
+        ----------
+        vectors
+            (n, d). Without them the store's encoder embeds the texts, each of which must fit into what it reads.
+        metadata
+            One record a row; `document_id`, `source`, `title` and `ordinal` in it become the passage's own.
+
+        Raises
+        ------
+        UsageError
+            If an id is there already, or a row cannot be stored: the error names the row, and nothing is added.
+        CompendiaError
+            If another process is writing.
+        """
+        return self._add(vectors, ids, texts, metadata, replace=False)
+
+    def upsert(
+        self,
+        vectors: NDArray[np.floating[Any]] | None = None,
+        ids: Sequence[str] | None = None,
+        texts: Sequence[str] | None = None,
+        metadata: Metadata | None = None,
+    ) -> list[str]:
+        """`add`, but rows whose id is there already take the place of the old ones."""
+        return self._add(vectors, ids, texts, metadata, replace=True)
+
+    def _add(
+        self,
+        vectors: NDArray[np.floating[Any]] | None,
+        ids: Sequence[str] | None,
+        texts: Sequence[str] | None,
+        metadata: Metadata | None,
+        *,
+        replace: bool,
+    ) -> list[str]:
+        manifest = self.manifest
+        if manifest.exact_encoder is not None:
+            raise UsageError(
+                "a store with two encoders is built, not added to", hint="compendia build RECIPE"
+            )
+        if texts is not None:
+            texts = list(texts)
+        if vectors is None:
+            if texts is None:
+                raise UsageError("add needs vectors, or texts for the store's encoder")
+            vectors = self.encoder.encode_passages(check_queries(texts))
+        manifest, names = edit.add(
+            self.path,
+            np.asarray(vectors),
+            ids,
+            texts,
+            metadata,
+            replace=replace,
+            encoder=self.encoder if texts is not None and manifest.encoder is not None else None,
+        )
+        self._move_to(manifest.version)
+        return names
+
+    def delete(
+        self,
+        ids: Sequence[str] | None = None,
+        *,
+        document_ids: Sequence[str] | None = None,
+        where: str | None = None,
+    ) -> int:
+        """Delete by passage ids, document ids or a condition as in `search`; the number of rows that went.
+
+        Raises
+        ------
+        NotFoundError
+            If a passage id is not there; nothing is deleted then.
+        """
+        manifest, count = edit.delete(self.path, ids=ids, document_ids=document_ids, where=where)
+        self._move_to(manifest.version)
+        return count
+
+    def compact(self) -> Pruned:
+        """Write what is live into few segments under one index, and free the disk of all earlier versions."""
+        self._move_to(edit.compact(self.path).version)
+        return self.prune()
+
+    def prune(self, *, keep: int = 1) -> Pruned:
+        """Free the disk of all but the newest `keep` versions; those that a reader has open stay."""
+        return prune(self.path, keep=keep)
+
+    def rollback(self, version: int) -> int:
+        """Make the state of an earlier version the current one; the number that it has now."""
+        self._move_to(edit.rollback(self.path, version).version)
+        return self.version
+
+
+def _check_request(
+    snapshot: Snapshot,
+    k: Any,
+    recall: Any,
+    where: str | None,
+    candidates: Any,
+    effort: Any,
+    timeout_s: Any,
+) -> Request:
+    k = integer("k", k, at_least=1)
+    if k > max(snapshot.rows, _LARGEST_K):
+        raise UsageError(f"k must be at most {max(snapshot.rows, _LARGEST_K):,} for this store, got {k:,}")
+    if candidates is not None and (candidates := integer("candidates", candidates, at_least=1)) < k:
+        raise UsageError(f"candidates must be at least k = {k}, got {candidates}")
+    if effort is not None:
+        effort = integer("effort", effort, at_least=1)
+    if isinstance(recall, bool) or not isinstance(recall, int | float) or not 0 < recall <= 1:
+        raise UsageError(f"recall must be above 0 and at most 1, got {recall!r}")
+    if timeout_s is not None and not (isinstance(timeout_s, int | float) and timeout_s > 0):
+        raise UsageError(f"timeout_s must be a positive number of seconds, got {timeout_s!r}")
+    deadline = float("inf") if timeout_s is None else time.monotonic() + timeout_s
+    return Request(k, recall, candidates, effort, where, deadline)
+
+
+def _check_vectors(vectors: Any, dimension: int, metric: Metric) -> NDArray[np.float32]:
+    """(n, d) query vectors as they are compared: for cosine, at length one."""
+    checked = np.ascontiguousarray(vectors, dtype=np.float32)
+    if checked.ndim != 2 or checked.shape[1] != dimension:
+        raise UsageError(f"expected vectors of shape (n, {dimension}), got {checked.shape}")
+    squares = np.einsum("ij,ij->i", checked, checked)
+    if not np.isfinite(squares).all():
+        raise UsageError("a query vector is not finite")
+    if metric != "cosine":
+        return checked
+    if not squares.all():
+        raise UsageError("a query vector is zero")
+    unit: NDArray[np.float32] = checked / np.sqrt(squares)[:, None]
+    return unit
+
+
+def _check_budget(path: Path, manifest: Manifest, budget_bytes: int) -> None:
+    needed = sum(file.bytes for index in manifest.indexes for file in index.files.values())
+    if needed > budget_bytes:
+        raise OverBudgetError(
+            f"the indexes of {path} take {needed / 1e6:,.1f} MB of RAM, {budget_bytes / 1e6:,.1f} MB are allowed",
+            hint=f"compendia plan --passages {sum(entry.rows for entry in manifest.segments)} "
+            f"--dimension {manifest.dimension} --ram {budget_bytes}",
+        )
 
 
 def check_queries(queries: str | Sequence[str]) -> list[str]:

@@ -7,13 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from .catalog import open_exact_vectors
 from .errors import CompendiaError
 from .files import checksum
 from .manifest import FileEntry, Manifest, read_manifest
 from .store import Datastore
 
 _SELF_SEARCHES = 20
+_SELF_CANDIDATES = 30
 
 
 def verify(path: Path) -> list[str]:
@@ -51,12 +54,23 @@ def remove_damaged(path: Path, manifest: Manifest, *, checksums: bool) -> set[st
 
 
 def _file_faults(path: Path, manifest: Manifest) -> Iterator[str]:
+    for name, expected in _files(manifest):
+        fault = _file_fault(path / name, expected)
+        if fault:
+            yield f"{name}: {fault}"
+
+
+def _files(manifest: Manifest) -> Iterator[tuple[str, FileEntry]]:
+    """Every file of a version, by its name in the store."""
     for kind, entries in (("segments", manifest.segments), ("indexes", manifest.indexes)):
         for entry in entries:
-            for name, expected in entry.files.items():
-                fault = _file_fault(path / kind / entry.id / name, expected)
-                if fault:
-                    yield f"{kind}/{entry.id}/{name}: {fault}"
+            for name, file in entry.files.items():
+                yield f"{kind}/{entry.id}/{name}", file
+    for segment in manifest.segments:
+        if segment.deletes is not None:
+            yield f"deletes/{segment.id}/{segment.deletes.name}", segment.deletes
+    if manifest.calibration is not None:
+        yield f"calibration/{manifest.calibration.name}", manifest.calibration
 
 
 def _file_fault(file: Path, expected: FileEntry, *, checksums: bool = True) -> str | None:
@@ -75,23 +89,43 @@ def _content_faults(path: Path) -> Iterator[str]:
     except CompendiaError as error:
         yield error.message
         return
+    for segment in store.snapshot.catalog.segments:
+        rows = len(segment.read_column("passage_id"))
+        if rows != segment.entry.rows:
+            yield f"segments/{segment.entry.id}: {rows} passages in text, {segment.entry.rows} in the manifest"
+            return
+    live = store.live_rows()
     ids = store.read_column("passage_id")
-    if len(ids) != len(store):
-        yield f"{len(ids)} passages in text, {len(store)} in the manifest"
-        return
-    if len(set(ids)) < len(ids):
-        yield f"{len(ids) - len(set(ids))} passage ids occur twice"
-    if store.manifest.encoder.normalised:
+    twice = len(live) - len({ids[row] for row in live.tolist()})
+    if twice:
+        yield f"{twice} passage ids occur twice"
+    if store.manifest.metric == "cosine":
         lengths = list(_length_faults(store))
         yield from lengths
         if lengths:
             return  # a search for such a vector proves nothing
-    sample = np.unique(np.linspace(0, len(store) - 1, _SELF_SEARCHES).astype(np.int64))
-    vectors = store.read_vectors(sample).astype(np.float32)
-    best = store.search(vectors, k=1).scores[:, 0]
-    lost = int((best < np.einsum("ij,ij->i", vectors, vectors) - 0.01).sum())
-    if lost:
-        yield f"the index does not find {lost} of {len(sample)} of the store's own vectors"
+    yield from _index_faults(store, live)
+
+
+def _index_faults(store: Datastore, live: NDArray[np.int64]) -> Iterator[str]:
+    """Each index must find its own vectors, or others that score as well."""
+    snapshot = store.snapshot
+    vectors = snapshot.sequential_vectors()
+    exact = open_exact_vectors(snapshot.catalog, store.manifest, rescoring=False)
+    for entry, part in zip(store.manifest.indexes, snapshot.parts, strict=True):
+        rows = np.concatenate([np.arange(covered.start, covered.stop) for covered in part.ranges])
+        own = rows[np.isin(rows, live)]
+        if not len(own):
+            continue
+        sample = own[np.unique(np.linspace(0, len(own) - 1, _SELF_SEARCHES).astype(np.int64))]
+        queries = vectors.take(sample)
+        found = part.search(queries, _SELF_CANDIDATES, snapshot.catalog.live, None).ordinals
+        best = exact.scores(queries, found).max(axis=1)
+        expected = exact.scores(queries, sample[:, None])[:, 0]
+        tolerance = 0.01 * np.einsum("ij,ij->i", queries, queries)
+        lost = int((best < expected - tolerance).sum())
+        if lost:
+            yield f"index {entry.id} does not find {lost} of {len(sample)} of the store's own vectors"
 
 
 def _length_faults(store: Datastore) -> Iterator[str]:

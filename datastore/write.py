@@ -1,19 +1,17 @@
-"""Making a version: segments that are on disk already, an index over them, the manifest last."""
+"""What every writer of a store does: publish segments all or nothing, then commit a manifest that names them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import xxhash
 
-from .encoders import EncoderConfig, EncoderFingerprint
 from .files import crash_point, published_folder
-from .index.dense import Plan, Vectors, build_index, plan_index
-from .manifest import IndexEntry, Manifest, SegmentEntry, commit, current_version
-from .segment import Segment, describe_files
+from .manifest import Manifest, SegmentEntry, commit, current_version, next_version
+from .segment import describe_files
 
 
 class SegmentCounts(NamedTuple):
@@ -48,63 +46,13 @@ def content_key(*parts: object) -> str:
     )
 
 
-def ensure_index(store: Path, segments: Sequence[SegmentEntry], dimension: int) -> tuple[IndexEntry, ...]:
-    """The indexes that a version of these segments needs; one that is on disk already is used as it is."""
-    rows = sum(entry.rows for entry in segments)
-    plan = plan_index(rows)
-    if plan is None:
-        return ()
-    ids = tuple(entry.id for entry in segments)
-    index_id = f"dense-{plan.family}-{content_key(plan.family, dict(plan.parameters), ids)[:16]}"
-    final = store / "indexes" / index_id
-    if not final.exists():
-        _build(store, segments, dimension, plan, final)
-    return (
-        IndexEntry(
-            id=index_id,
-            kind="dense",
-            family=plan.family,
-            parameters=dict(plan.parameters),
-            segments=ids,
-            rows=rows,
-            files=describe_files(final),
-        ),
-    )
-
-
-def _build(store: Path, segments: Sequence[SegmentEntry], dimension: int, plan: Plan, final: Path) -> None:
-    parts = [Segment(store / "segments" / entry.id, entry, dimension).vectors for entry in segments]
-    with published_folder(final) as folder:
-        build_index(plan, Vectors(parts, "cosine", dimension), folder)
-        crash_point("before_index_rename")
-
-
-def commit_version(
-    store: Path,
-    segments: Sequence[SegmentEntry],
-    indexes: Sequence[IndexEntry],
-    *,
-    build: str,
-    recipe_hash: str,
-    encoder_config: EncoderConfig,
-    encoder: EncoderFingerprint,
-) -> Manifest:
-    """Make segments and indexes, which are on disk already, the store's next version.
+def commit_next(store: Path, manifest: Manifest) -> Manifest:
+    """Make `manifest`, whose files are on disk already, the store's next version, whatever number it carries.
 
     The caller holds the writer lock.
     """
-    parent = current_version(store)
-    manifest = Manifest(
-        version=(parent or 0) + 1,
-        parent=parent,
-        build=build,
-        recipe_hash=recipe_hash,
-        metric="cosine",
-        dimension=encoder.dimension,
-        encoder_config=encoder_config,
-        encoder=encoder,
-        segments=tuple(segments),
-        indexes=tuple(indexes),
+    numbered = manifest.model_copy(
+        update={"version": next_version(store), "parent": current_version(store)}
     )
-    commit(store, manifest)
-    return manifest
+    commit(store, numbered)
+    return numbered

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from datastore import Datastore
+from datastore.write import content_key
 
 
 @dataclass(frozen=True)
@@ -14,13 +15,14 @@ class StoreDescription:
 
     path: str
     version: int
-    build: str  # a hash of the recipe and of every segment
+    contents: str  # a hash that names every segment and what is deleted of it
     encoder: str
 
     @classmethod
     def of(cls, store: Datastore) -> StoreDescription:
         manifest = store.manifest
-        return cls(str(store.path), manifest.version, manifest.build, manifest.encoder.model)
+        contents = content_key([[entry.id, entry.deletes and entry.deletes.checksum] for entry in manifest.segments])
+        return cls(str(store.path), manifest.version, contents[:16], store.encoder.fingerprint.model)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

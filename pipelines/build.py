@@ -14,9 +14,17 @@ from datastore import UsageError
 from datastore.encoders import EncoderFingerprint, load_encoder
 from datastore.files import remove_folder, writer_lock
 from datastore.machine import available_cores
-from datastore.manifest import FORMAT, SegmentEntry, current_version, read_manifest
+from datastore.fold import fold, with_queries
+from datastore.manifest import (
+    FORMAT,
+    Manifest,
+    SegmentEntry,
+    StoredEncoder,
+    current_version,
+    read_manifest,
+)
 from datastore.verify import remove_damaged
-from datastore.write import SegmentCounts, commit_version, content_key, ensure_index, segment_entry
+from datastore.write import SegmentCounts, commit_next, content_key, segment_entry
 
 from .account import BuildReport, Clock, Funnels, SourceFunnel, nothing_left, write_account
 from .deduplicate import Decision, decide
@@ -104,7 +112,7 @@ def build(
             raise nothing_left(funnels)
         segments = _embed(store, work, recipe, drafts, known, runner, progress)
         clock.lap("embed")
-        indexes = ensure_index(store, segments, fingerprint.dimension)
+        manifest = _with_index(store, recipe, segments)
         clock.lap("index")
         build_id = content_key(recipe.hash(), [entry.id for entry in segments])[:16]
         write_account(
@@ -115,17 +123,11 @@ def build(
             clock.seconds,
             [*rejects, *decision.rejects],
         )
-        version = _version_of(store, recipe, segments)
+        version = _version_of(store, recipe, manifest)
         changed = version is None
         if version is None:
-            version = commit_version(
-                store,
-                segments,
-                indexes,
-                build=build_id,
-                recipe_hash=recipe.hash(),
-                encoder_config=recipe.encoder,
-                encoder=fingerprint,
+            version = commit_next(
+                store, manifest.model_copy(update={"build": build_id, "recipe_hash": recipe.hash()})
             ).version
         remove_folder(work)
     return BuildReport(named, version, changed, funnels, clock.seconds)
@@ -146,6 +148,11 @@ def _check_target(store: Path, recipe: Recipe, *, replace: bool) -> None:
     manifest = read_manifest(store)
     if manifest.recipe_hash == recipe.hash() or replace:
         return
+    if manifest.recipe_hash is None:
+        raise UsageError(
+            f"{store} was changed by hand since it was built, or was never built from a recipe",
+            hint="add --replace to make a new version from this recipe alone, or name another folder with --out",
+        )
     try:
         before = json.loads((store / "builds" / f"{manifest.build}.json").read_bytes())["recipe"]
         changed = ", ".join(_changed_keys(before, recipe.content()))
@@ -238,7 +245,11 @@ def _whole_segments(store: Path, *, repair: bool) -> dict[str, SegmentEntry]:
         return {}
     manifest = read_manifest(store)
     damaged = remove_damaged(store, manifest, checksums=repair)
-    return {entry.id: entry for entry in manifest.segments if entry.id not in damaged}
+    return {
+        entry.id: entry.model_copy(update={"deletes": None})
+        for entry in manifest.segments
+        if entry.id not in damaged
+    }
 
 
 def _chunk_tasks(
@@ -320,10 +331,37 @@ def _embed(
     return [entries[draft.key] for draft in drafts]
 
 
-def _version_of(store: Path, recipe: Recipe, segments: Sequence[SegmentEntry]) -> int | None:
-    """The store's current version, if it is exactly this recipe's segments."""
+def _with_index(store: Path, recipe: Recipe, segments: Sequence[SegmentEntry]) -> Manifest:
+    """The version to be, with its indexes on disk; those of the current version are used where they can be."""
+    encoder = load_encoder(recipe.encoder)
+    manifest = Manifest(
+        version=1,  # until it is committed
+        parent=None,
+        metric="cosine",
+        dimension=encoder.fingerprint.dimension,
+        encoder=StoredEncoder(config=recipe.encoder, fingerprint=encoder.fingerprint),
+        index=recipe.index,
+        segments=tuple(segments),
+        indexes=(),
+    )
+    if current_version(store) is not None:
+        before = read_manifest(store)
+        if before.index == manifest.index and before.encoder == manifest.encoder:
+            damaged = remove_damaged(store, before, checksums=False)
+            kept = tuple(index for index in before.indexes if index.id not in damaged)
+            manifest = manifest.model_copy(update={"indexes": kept, "calibration": before.calibration})
+    manifest = with_queries(store, manifest, encoder)
+    return manifest.model_copy(update={"indexes": fold(store, manifest)})
+
+
+def _version_of(store: Path, recipe: Recipe, manifest: Manifest) -> int | None:
+    """The store's current version, if it is exactly what this recipe leads to."""
     if current_version(store) is None:
         return None
     current = read_manifest(store)
-    same = current.recipe_hash == recipe.hash() and current.segments == tuple(segments)
+    same = (
+        current.recipe_hash == recipe.hash()
+        and current.segments == manifest.segments
+        and current.indexes == manifest.indexes
+    )
     return current.version if same else None

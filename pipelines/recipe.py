@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from datastore import EncoderConfig, NotFoundError, UsageError
 from datastore.errors import nearest
+from datastore.index.config import IndexConfig
 from datastore.write import content_key
 
 from .filters import Filters
@@ -67,6 +68,7 @@ class Recipe(BaseModel):
     )
     chunk: ChunkConfig = ChunkConfig()
     encoder: EncoderConfig = EncoderConfig()
+    index: IndexConfig = IndexConfig()
     shard: ShardConfig = ShardConfig()
 
     @field_validator("sources")

@@ -22,7 +22,7 @@ from datastore import EncoderConfig
 from datastore.encoders import load_encoder
 from datastore.files import crash_point, published_folder
 from datastore.manifest import SegmentEntry
-from datastore.segment import Passage, write_passages, write_vectors
+from datastore.segment import PASSAGE_FILES, Passage, write_passages, write_vectors
 from datastore.text import content_hash, normalise
 from datastore.write import SegmentCounts, content_key, publish_segment
 
@@ -237,7 +237,7 @@ def embed_segment(task: EmbedTask, on_batch: Callable[[int], None] | None = None
     crash_point("after_embedding")
 
     def fill(folder: Path) -> int:
-        for name in ("passages.arrow", "metadata.parquet"):
+        for name in PASSAGE_FILES:
             shutil.copyfile(passages / name, folder / name)
         write_vectors(folder, vectors)
         return len(vectors)

@@ -82,16 +82,18 @@ def split_terms(texts: Sequence[str], language: str | None) -> Iterator[list[str
 
 
 class Bm25Retriever:
-    """See `Bm25`; holds the terms of the whole store."""
+    """See `Bm25`; holds the terms of the version that was open when it was bound."""
 
     def __init__(self, chain: Bm25, store: Datastore) -> None:
         import bm25s
 
-        self._store = store
+        self._snapshot = store.snapshot
+        self._rows = store.live_rows()
         self._language = chain.language
         self._vocabulary: dict[str, int] = {}
-        titles, texts = store.read_column("title"), store.read_column("text")
-        passages = [f"{title} {text}" for title, text in zip(titles, texts, strict=True)]
+        columns = self._snapshot.catalog.read_column
+        titles, texts = columns("title"), columns("text")
+        passages = [f"{titles[row]} {texts[row]}" for row in self._rows.tolist()]
         number_of = self._vocabulary
         ids = [
             [number_of.setdefault(term, len(number_of)) for term in terms]
@@ -110,10 +112,10 @@ class Bm25Retriever:
         for i, terms in enumerate(split_terms(queries, self._language)):
             known = [self._vocabulary[term] for term in terms if term in self._vocabulary]
             if known:
-                rows[i], scores[i] = _best(self._index.get_scores_from_ids(known), k)
-        return Hits(
-            self._store.version, rows, scores, self._store, {"bm25": (time.perf_counter() - started) * 1e3}
-        )
+                places, scores[i] = _best(self._index.get_scores_from_ids(known), k)
+                rows[i] = np.where(places < 0, -1, self._rows[places])
+        timings_ms = {"bm25": (time.perf_counter() - started) * 1e3}
+        return Hits(self._snapshot.version, rows, scores, self._snapshot, timings_ms)
 
 
 def _best(scores: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

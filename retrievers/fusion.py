@@ -136,6 +136,11 @@ class FusionRetriever:
         texts = check_request(queries, k)
         depth = min(max(self.chain.depth, k), max(len(self.store), 1))
         found = [arm.retrieve(texts, depth) for arm in self.arms]
+        if len({hits.version for hits in found}) > 1:
+            raise UsageError(
+                "the store has moved on since the chain was bound to it: rows of two versions cannot be fused",
+                hint="bind it again: chain.on(store)",
+            )
         started = time.perf_counter()
         rows = np.concatenate([hits.rows for hits in found], axis=1)
         shares = np.concatenate(self.chain.shares([hits.scores for hits in found]), axis=1)
@@ -144,7 +149,7 @@ class FusionRetriever:
         for stages in [*(hits.timings_ms for hits in found), {"fuse": (time.perf_counter() - started) * 1e3}]:
             for stage, duration_ms in stages.items():
                 timings[stage] = timings.get(stage, 0.0) + duration_ms
-        return Hits(self.store.version, rows, scores, self.store, timings)
+        return Hits(found[0].version, rows, scores, found[0].reader, timings)
 
 
 def _scaled(scores: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -11,7 +11,9 @@ from hypothesis import settings
 from datastore import Datastore, EncoderConfig
 from datastore.encoders import load_encoder
 from datastore.segment import Passage, write_passages, write_vectors
-from datastore.write import SegmentCounts, commit_version, ensure_index, publish_segment
+from datastore.fold import fold, with_queries
+from datastore.manifest import Manifest, StoredEncoder
+from datastore.write import SegmentCounts, commit_next, publish_segment
 
 ROOT = Path(__file__).resolve().parents[1]
 HASHING = EncoderConfig(model="hashing")
@@ -74,15 +76,17 @@ def make_store(tmp_path: Path) -> StoreMaker:
                 return write_passages(folder, part)
 
             entries.append(publish_segment(path, f"seg{start}", SegmentCounts(len(part)), fill))
-        commit_version(
-            path,
-            entries,
-            ensure_index(path, entries, encoder.fingerprint.dimension),
-            build="test",
-            recipe_hash="test",
-            encoder_config=HASHING,
-            encoder=encoder.fingerprint,
+        manifest = Manifest(
+            version=1,
+            parent=None,
+            metric="cosine",
+            dimension=encoder.fingerprint.dimension,
+            encoder=StoredEncoder(config=HASHING, fingerprint=encoder.fingerprint),
+            segments=tuple(entries),
+            indexes=(),
         )
+        manifest = with_queries(path, manifest, encoder)
+        commit_next(path, manifest.model_copy(update={"indexes": fold(path, manifest)}))
         return Datastore.open(path)
 
     return make

@@ -7,12 +7,12 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from . import build, evaluate, info, search, verify
+from . import build, evaluate, info, plan, search, verify
 
 app = typer.Typer(
     name="compendia",
     help="Raw corpora in, one compact versioned datastore out; retrieval from it, and how good it is.",
-    epilog="Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 integrity, 130 interrupted.",
+    epilog="Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 integrity, 5 over budget, 130 interrupted.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -35,6 +35,7 @@ app.command("build")(build.build)
 app.command("search")(search.search)
 app.command("info")(info.info)
 app.command("verify")(verify.verify)
+app.command("plan")(plan.plan)
 app.add_typer(evaluate.app, name="eval")
 
 

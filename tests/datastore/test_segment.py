@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 
 from datastore import IntegrityError
 from datastore.manifest import SegmentEntry
-from datastore.segment import ROWS_PER_BATCH, Passage, Segment, describe_files, write_passages, write_vectors
+from datastore.segment import (
+    ROWS_PER_BATCH,
+    Passage,
+    Segment,
+    UnstorableVectorError,
+    describe_files,
+    open_vectors,
+    write_passages,
+    write_vectors,
+)
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -33,7 +42,7 @@ def opened(folder, rows: int) -> Segment:
     entry = SegmentEntry(
         id="seg", rows=rows, documents=rows, tokens=0, unread_tokens=0, files=describe_files(folder)
     )
-    return Segment(folder, entry, 4)
+    return Segment(folder, entry)
 
 
 @given(st.lists(METADATA, max_size=4), st.lists(TEXT, min_size=4, max_size=4))
@@ -88,7 +97,7 @@ def test_columns_to_filter_by_keep_a_type_where_there_is_one(tmp_path):
 
 @pytest.mark.parametrize("vector", [[0, 0, 0, 0], [np.nan, 1, 0, 0], [1e6, 0, 0, 0], [1e-9, 0, 0, 0]])
 def test_a_vector_that_float16_cannot_hold_is_refused(tmp_path, vector):
-    with pytest.raises(IntegrityError, match="first at row 1"):
+    with pytest.raises(UnstorableVectorError, match="the vector of row 1 (is|does not fit)"):
         write_vectors(tmp_path, np.array([[1, 0, 0, 0], vector], dtype=np.float32))
 
 
@@ -101,5 +110,5 @@ def test_vectors_of_another_shape_or_type_are_refused(tmp_path, wrong):
     entry = SegmentEntry(id="seg", rows=2, documents=2, tokens=0, unread_tokens=0, files={})
     np.save(tmp_path / "vectors.npy", wrong)
 
-    with pytest.raises(IntegrityError, match=r"expected vectors \(2, 4\) float16"):
-        Segment(tmp_path, entry, 4)
+    with pytest.raises(IntegrityError, match=r"expected vectors.npy \(2, 4\) float16"):
+        open_vectors(tmp_path, entry, 4, "float16")

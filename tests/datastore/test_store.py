@@ -21,6 +21,7 @@ from datastore import (
 )
 from datastore.encoders import load_encoder
 from datastore.manifest import current_version, manifest_path
+from datastore.write import commit_next
 
 pytestmark = pytest.mark.smoke
 WORDS = ["apple", "pear", "plum", "cherry", "quince", "medlar", "grape"]
@@ -70,8 +71,9 @@ def test_many_questions_give_arrays_and_hits_on_demand(make_store):
     )
     assert [hit.passage_id for hit in hits[1]] == [f"test/{row}#0" for row in hits.rows[1]]
     assert [len(found) for found in hits] == [3, 3]
-    assert list(hits.timings_ms) == ["load encoder", "encode", "index", "rescore"]
-    assert list(store.search(["again"]).timings_ms) == ["encode", "index", "rescore"]
+    assert list(hits.timings_ms) == ["load encoder", "encode", "exact"]
+    assert hits.route == "exact: no index"
+    assert list(store.search(["again"]).timings_ms) == ["encode", "exact"]
 
 
 @pytest.mark.parametrize("segment_rows", [97, 5_000], ids=["many-segments", "one-segment"])
@@ -123,8 +125,8 @@ def test_vectors_are_scaled_to_length_one(make_store):
         ("  ", 3, "query 0 is empty"),
         (["good", ""], 3, "query 1 is empty"),
         ([3], 3, "query 0 is a int, not a string"),
-        (np.zeros((1, 256), dtype=np.float32), 3, "a query vector is zero or not finite"),
-        (np.full((1, 256), np.nan), 3, "a query vector is zero or not finite"),
+        (np.zeros((1, 256), dtype=np.float32), 3, "a query vector is zero"),
+        (np.full((1, 256), np.nan), 3, "a query vector is not finite"),
         (np.ones((1, 7)), 3, r"expected vectors of shape \(n, 256\), got \(1, 7\)"),
         (np.ones(256), 3, r"expected vectors of shape \(n, 256\), got \(256,\)"),
     ],
@@ -142,7 +144,7 @@ def test_an_empty_query_loads_no_encoder(make_store):
     with pytest.raises(UsageError, match="query 0 is empty"):
         store.search("")
 
-    assert store._encoder is None
+    assert not store._encoders
 
 
 def test_no_queries_give_no_hits(make_store):
@@ -189,6 +191,9 @@ def test_an_encoder_that_did_not_build_the_store_is_refused(make_store):
 
 def test_info_adds_up(make_store, tmp_path):
     store = make_store(TEXTS, segment_rows=1_000)
+    manifest = store.manifest.model_copy(update={"build": "test"})
+    commit_next(store.path, manifest)
+    store.refresh()
     account = {"sources": {"test": {"records": 2_800, "dropped": {}, "documents": 2_800, "passages": 2_800}}}
     (store.path / "builds").mkdir()
     (store.path / "builds" / "test.json").write_text(
@@ -197,7 +202,7 @@ def test_info_adds_up(make_store, tmp_path):
 
     info = describe(store)
 
-    assert (info["passages"], info["documents"], info["dimension"], info["version"]) == (2_800, 2_800, 256, 1)
+    assert (info["passages"], info["documents"], info["dimension"], info["version"]) == (2_800, 2_800, 256, 2)
     on_disk = sum(
         file.stat().st_size
         for part in ("segments", "indexes")
@@ -206,7 +211,9 @@ def test_info_adds_up(make_store, tmp_path):
     )
     assert info["bytes"]["disk"]["total"] == on_disk
     assert info["bytes"]["disk"]["vectors"] == 2_800 * 256 * 2 + 3 * 128
-    assert info["bytes"]["ram"]["index"] == 2_800 * 256 // 2
+    assert info["bytes"]["disk"]["lookups"] == 3 * 2 * 128 + 2 * 2_800 * 16
+    assert info["bytes"]["ram"]["index"] >= 2_800 * 256 // 2
+    assert info["indexes"][0]["recall"]["source"] == "sentences"
 
 
 def test_verify_finds_nothing_wrong_in_a_good_store(make_store):
@@ -214,10 +221,25 @@ def test_verify_finds_nothing_wrong_in_a_good_store(make_store):
     assert verify(make_store(["one text"]).path) == []
 
 
-@pytest.mark.parametrize("name", ["passages.arrow", "metadata.parquet", "vectors.npy", "codes.faiss"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "passages.arrow",
+        "metadata.parquet",
+        "vectors.npy",
+        "passage_ids.npy",
+        "document_ids.npy",
+        "codes.*",
+        "calibration.json",
+        "calibration/*.npy",
+        "deletes/*/*.npy",
+    ],
+)
 @pytest.mark.parametrize("damage", ["flip", "truncate", "remove"])
 def test_verify_names_each_damaged_file(make_store, name, damage):
-    path = make_store(TEXTS).path
+    store = make_store(TEXTS)
+    store.delete(ids=["test/3#0", "test/1700#0"])
+    path = store.path
     (file, *_) = path.rglob(name)
     data = bytearray(file.read_bytes())
     if damage == "flip":
@@ -248,7 +270,7 @@ def test_a_segment_that_cannot_be_read_is_an_integrity_error(make_store):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 99}, "has format 99, this Compendia reads up to 1"),
+        ({"format": 99}, "has format 99, this Compendia reads format 2"),
         ({"version": -1}, "is not a manifest: version"),
         ({"surprise": 1}, "is not a manifest: surprise"),
         (
@@ -293,9 +315,10 @@ def test_a_closed_store_says_so(make_store):
     hits = store.search(["text"], k=1)
     store.close()
 
-    for use in (lambda: store.search("text"), lambda: hits[0], lambda: store.read_column("text")):
-        with pytest.raises(UsageError, match="is closed"):
+    for use in (lambda: store.search("text"), lambda: len(store), lambda: store.read_column("text")):
+        with pytest.raises(UsageError, match="closed"):
             use()
+    assert [hit.text for hit in hits[0]] == ["some text"]
 
 
 @pytest.mark.parametrize("k", [2.0, "2", None, True])

@@ -99,7 +99,7 @@ def test_the_json_has_exactly_the_keys_of_its_schema(make_store):
     assert data["store"] == {
         "path": str(store.path),
         "version": 1,
-        "build": "test",
+        "contents": data["store"]["contents"],
         "encoder": "hashing",
     }
     assert (data["seed"], data["resamples"]) == (3, 10_000)
@@ -111,7 +111,7 @@ def test_the_json_has_exactly_the_keys_of_its_schema(make_store):
     assert list(second["metrics"]["nDCG@10"]) == ["value", "low", "high"]
     assert list(second["difference"]["nDCG@10"]) == ["value", "low", "high", "p_value"]
     assert second["difference"]["Recall@5"] == {"value": 0.0, "low": 0.0, "high": 0.0, "p_value": 1.0}
-    assert first["timings_ms"].keys() >= {"encode", "index", "rescore"}
+    assert first["timings_ms"].keys() >= {"encode", "exact"}
 
 
 def test_equal_seeds_give_equal_reports(make_store):

@@ -23,7 +23,7 @@ def test_gives_what_datastore_search_gives(make_store):
     np.testing.assert_array_equal(got.scores, expected.scores)
     assert (got.version, list(got.timings_ms)) == (
         store.version,
-        ["load encoder", "encode", "index", "rescore"],
+        ["load encoder", "encode", "exact"],
     )
     assert got[0] == expected[0]
 

@@ -169,7 +169,7 @@ def test_dense_and_bm25_together(store):
                     expected[row] = expected.get(row, 0) + 1 / (60 + place)
         ordered = sorted(expected, key=lambda row: (-np.float32(expected[row]), row))
         assert hits.rows[line].tolist() == ordered[:4]
-    assert list(hits.timings_ms) == ["load encoder", "encode", "index", "rescore", "bm25", "fuse"]
+    assert list(hits.timings_ms) == ["load encoder", "encode", "exact", "bm25", "fuse"]
     assert hits.version == store.version
     assert hits[0][0].text == "a rising moon moves the tide"
 

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import IntegrityError
+from . import reduce
 from .vectors import Metric, Vectors
 
 __all__ = [
@@ -31,11 +32,11 @@ __all__ = [
     "Vectors",
     "build_index",
     "family_module",
+    "index_footprint",
     "open_index",
-    "plan_index",
 ]
 
-FAMILIES = ("flat",)
+FAMILIES = ("flat", "hnsw_sq8")
 
 
 class Candidates(NamedTuple):
@@ -82,15 +83,6 @@ class Plan(NamedTuple):
     parameters: Mapping[str, Any]
 
 
-def plan_index(rows: int) -> Plan | None:
-    """Which family a store of this many passages gets; None: scanned exactly, without an index.
-
-    An exact scan of 2,000 rows takes 1.5 ms. Above, 4-bit codes take a quarter of the float16 vectors' bytes, and 20
-    candidates hold the true ten at recall .998 (docs/design/dense-index.md).
-    """
-    return None if rows < 2_000 else Plan("flat", {"bits": 4})
-
-
 def family_module(family: str) -> ModuleType:
     """The module of an index family.
 
@@ -106,12 +98,36 @@ def family_module(family: str) -> ModuleType:
     return import_module(f".{family}", __name__)
 
 
-def build_index(plan: Plan, vectors: Vectors, folder: Path) -> None:
-    """Write an index of `plan`'s family over `vectors` into `folder`."""
-    family_module(plan.family).build(vectors, folder, **plan.parameters)
+def build_index(
+    plan: Plan, vectors: Vectors, folder: Path, queries: NDArray[np.float32] | None = None
+) -> None:
+    """Write an index of `plan`'s family over `vectors` into `folder`.
+
+    A parameter `reduction` of any family puts a map to fewer dimensions before it (`reduce.learn`); `leanvec` learns it
+    from (n, d) `queries`.
+    """
+    parameters = dict(plan.parameters)
+    reduction = parameters.pop("reduction", None)
+    if reduction is not None:
+        reduced = reduce.learn(reduction, vectors, queries)
+        vectors = reduced.vectors
+        reduce.save(folder, reduced.query_projection)
+    family_module(plan.family).build(vectors, folder, **parameters)
+
+
+def index_footprint(plan: Plan, rows: int, dimension: int) -> Footprint:
+    """What `plan`'s index of so many vectors will cost."""
+    parameters = dict(plan.parameters)
+    reduction = parameters.pop("reduction", None)
+    kept = dimension if reduction is None else int(reduction["dimension"])
+    cost: Footprint = family_module(plan.family).footprint(rows, kept, **parameters)
+    if reduction is None:
+        return cost
+    projection = reduce.footprint_bytes(dimension, kept)
+    return Footprint(*(part + projection for part in cost))
 
 
 def open_index(family: str, folder: Path) -> DenseIndex:
     """The index in `folder`."""
     index: DenseIndex = family_module(family).open_index(folder)
-    return index
+    return reduce.unreduced(folder, index)

@@ -1,56 +1,131 @@
-"""Exhaustive scan of scalar-quantised codes (faiss): no training to speak of, no lost coverage, takes a mask."""
+"""Exhaustive scan of quantised codes: no training to speak of, no lost coverage, takes a mask.
+
+Two engines. turbovec (TurboQuant, Zandieh et al. 2025, with RaBitQ's length correction) scans 2- and 4-bit codes at the
+speed of memory. faiss scans 2- and 4-bit RaBitQ codes (Gao et al. 2025), which beat its 4-bit scalar quantiser in time
+and recall at 10 % more bytes, and 8-bit scalar ones.
+"""
 
 from __future__ import annotations
 
-import os
+import importlib.util
 from pathlib import Path
+from typing import Any, Literal
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import IntegrityError
-from . import Candidates, Footprint, Vectors
+from ...errors import UsageError, optional_import
+from . import Candidates, DenseIndex, Footprint, Metric, Vectors
+from .faiss_engine import damaged, metric_type, read_index, run_search, selector
 
-# The threads of faiss' OpenMP do not survive a fork, and a child would wait for them for ever.
-os.register_at_fork(after_in_child=lambda: faiss.omp_set_num_threads(1))
+Engine = Literal["turbovec", "faiss"]
 
-_FILE = "codes.faiss"
-_TRAINING_ROWS = 65_536  # per-dimension ranges; more rows do not move them
+_FAISS_FILE = "codes.faiss"
+_TURBOVEC_FILE = "codes.tv"
+_TRAINING_ROWS = 65_536  # per-dimension ranges and means; more rows do not move them
+_CALIBRATION_ROWS = 4_096
+_BLOCK_ROWS = 16_384
+# turbovec's shortlist grows with what is asked for: the first 20 of 30 hold more of the true ten than 20 of 20.
+_LEAST_ASKED = 30
 
 
-def build(vectors: Vectors, folder: Path, *, bits: int) -> None:
-    """Write the codes of `vectors`, `bits` (4 or 8) bits a dimension."""
-    quantizer = {4: faiss.ScalarQuantizer.QT_4bit, 8: faiss.ScalarQuantizer.QT_8bit}[bits]
-    metric = faiss.METRIC_L2 if vectors.metric == "l2" else faiss.METRIC_INNER_PRODUCT
-    index = faiss.IndexScalarQuantizer(vectors.dimension, quantizer, metric)
+def engine_for(dimension: int, metric: Metric, bits: int) -> Engine:
+    """The engine to build with: turbovec where it is installed and takes such vectors, else faiss."""
+    return (
+        "turbovec"
+        if not _turbovec_refuses(dimension, metric, bits) and importlib.util.find_spec("turbovec")
+        else "faiss"
+    )
+
+
+def build(vectors: Vectors, folder: Path, *, bits: int, engine: Engine = "faiss") -> None:
+    """Write the codes of `vectors`: `bits` 2, 4 or (faiss) 8 a dimension.
+
+    Raises
+    ------
+    UsageError
+        If the engine has no such codes.
+    MissingPackageError
+        If the engine is not installed.
+    """
+    if engine == "turbovec":
+        _build_turbovec(vectors, folder, bits)
+        return
+    index = _empty_faiss(vectors.dimension, vectors.metric, bits)
     index.train(vectors.sample(_TRAINING_ROWS, seed=0))
-    for block in vectors.blocks():
+    for block in vectors.blocks(_BLOCK_ROWS):
         index.add(block)
-    faiss.write_index(index, str(folder / _FILE))
+    faiss.write_index(index, str(folder / _FAISS_FILE))
 
 
-def footprint(rows: int, dimension: int, *, bits: int) -> Footprint:
-    codes = rows * dimension * bits // 8
-    return Footprint(codes, codes, 2 * codes + 4 * _TRAINING_ROWS * dimension)
+def _build_turbovec(vectors: Vectors, folder: Path, bits: int) -> None:
+    reason = _turbovec_refuses(vectors.dimension, vectors.metric, bits)
+    if reason:
+        raise UsageError(f"turbovec takes no {reason}", hint="engine: faiss")
+    turbovec = optional_import("turbovec", extra="engines")
+    index = turbovec.TurboQuantIndex(dim=vectors.dimension, bit_width=bits)
+    if vectors.rows > 1:
+        index.calibrate(vectors.sample(_CALIBRATION_ROWS, seed=0))
+    for block in vectors.blocks(_BLOCK_ROWS):
+        index.add(np.ascontiguousarray(block), chunk_size=0)
+    index.write(str(folder / _TURBOVEC_FILE))
 
 
-def open_index(folder: Path) -> FlatIndex:
-    return FlatIndex(folder)
+def _turbovec_refuses(dimension: int, metric: Metric, bits: int) -> str:
+    """What turbovec 1.1 cannot do; empty where it can do all."""
+    if metric == "l2":
+        return "l2: its scores are inner products"
+    if bits not in (2, 4):
+        return f"{bits} bits: it has codes of 2 and 4"
+    if dimension % 8 or dimension > 16_384:
+        return f"dimension {dimension}: it wants a multiple of 8, at most 16,384"
+    return ""
 
 
-class FlatIndex:
-    """Codes in RAM."""
+def _empty_faiss(dimension: int, metric: Metric, bits: int) -> Any:
+    if bits == 8:
+        quantizer = faiss.ScalarQuantizer.QT_8bit
+        return faiss.IndexScalarQuantizer(dimension, quantizer, metric_type(metric))
+    if bits in (2, 4):
+        return faiss.IndexRaBitQ(dimension, metric_type(metric), bits)
+    raise UsageError(f"no flat codes of {bits} bits", hint="bits: 2, 4 or 8")
+
+
+def footprint(rows: int, dimension: int, *, bits: int, engine: Engine = "faiss") -> Footprint:
+    sample = 4 * _TRAINING_ROWS * dimension + 8 * _BLOCK_ROWS * dimension
+    if engine == "faiss":
+        codes = rows * int(_empty_faiss(dimension, "cosine", bits).code_size)
+        return Footprint(codes, codes, 2 * codes + sample)  # lists grow by doubling
+    row_bytes = dimension * bits // 8 + 4  # codes and the correction of the length
+    overhead = 29_000 + (264 * bits + 8) * dimension  # tables; fitted to the files of version 1.1
+    # The first search lays out 4 more bytes a row.
+    ram = rows * (row_bytes + 4) + overhead
+    return Footprint(ram, rows * row_bytes + overhead, 2 * ram + sample)
+
+
+def open_index(folder: Path) -> DenseIndex:
+    """The index in `folder`, with the engine that wrote it.
+
+    Raises
+    ------
+    IntegrityError
+        If its file is damaged.
+    MissingPackageError
+        If turbovec wrote it and is not installed.
+    """
+    return TurbovecIndex(folder) if (folder / _TURBOVEC_FILE).exists() else FaissIndex(folder)
+
+
+class FaissIndex:
+    """Codes in RAM, scanned by faiss."""
 
     efforts: tuple[int, ...] = ()
 
     def __init__(self, folder: Path) -> None:
-        try:
-            self._index = faiss.read_index(str(folder / _FILE))
-        except RuntimeError as error:
-            raise IntegrityError(
-                f"the index {folder} cannot be read", hint=f"compendia verify {folder.parents[1]}"
-            ) from error
+        self._index = read_index(folder / _FAISS_FILE)
+        if not _is_sound(self._index):
+            raise damaged(folder)
 
     @property
     def ram_bytes(self) -> int:
@@ -63,13 +138,84 @@ class FlatIndex:
         mask: NDArray[np.bool_] | None = None,
         effort: int | None = None,  # noqa: ARG002 (a scan has none to choose)
     ) -> Candidates:
-        parameters = None
-        if mask is not None:
-            bitmap = np.packbits(mask, bitorder="little")
-            parameters = faiss.SearchParameters(sel=faiss.IDSelectorBitmap(bitmap))
-        scores, ordinals = self._index.search(
-            np.ascontiguousarray(queries, dtype=np.float32), candidates, params=parameters
+        chosen = selector(mask)
+        parameters = (
+            faiss.RaBitQSearchParameters(qb=8, centered=False, sel=chosen)  # queries rounded to 8 bits
+            if isinstance(self._index, faiss.IndexRaBitQ)
+            else faiss.SearchParameters(sel=chosen)
         )
-        if self._index.metric_type == faiss.METRIC_L2:
-            scores = -scores  # faiss gives squared distances
-        return Candidates(ordinals, np.where(ordinals < 0, -np.inf, scores).astype(np.float32))
+        return run_search(self._index, queries, candidates, parameters)
+
+
+def _is_sound(index: Any) -> bool:
+    """Whether a scan stays inside the arrays that were read."""
+    metrics = (faiss.METRIC_L2, faiss.METRIC_INNER_PRODUCT)
+    if (
+        index.metric_type not in metrics
+        or index.d < 1
+        or index.codes.size() != index.ntotal * index.code_size
+    ):
+        return False
+    if isinstance(index, faiss.IndexRaBitQ):
+        bits = index.rabitq.nb_bits
+        return bool(
+            bits in (2, 4)
+            and index.rabitq.d == index.d
+            and index.rabitq.metric_type == index.metric_type
+            and index.center.size() == index.d
+            and index.code_size
+            == index.rabitq.code_size
+            == faiss.IndexRaBitQ(index.d, index.metric_type, bits).code_size
+        )
+    return isinstance(index, faiss.IndexScalarQuantizer) and is_sound_quantizer(index)
+
+
+def is_sound_quantizer(index: Any) -> bool:
+    """Whether the ranges and code size of an index of scalar-quantised codes fit its dimension."""
+    quantizer = index.sq
+    return bool(
+        quantizer.qtype in (faiss.ScalarQuantizer.QT_4bit, faiss.ScalarQuantizer.QT_8bit)
+        and quantizer.d == index.d
+        and quantizer.trained.size() == 2 * index.d
+        and index.code_size
+        == quantizer.code_size
+        == faiss.ScalarQuantizer(index.d, quantizer.qtype).code_size
+    )
+
+
+class TurbovecIndex:
+    """Codes in RAM, scanned by turbovec: one thread a query, sound after a fork."""
+
+    efforts: tuple[int, ...] = ()
+
+    def __init__(self, folder: Path) -> None:
+        turbovec = optional_import("turbovec", extra="engines")
+        try:
+            self._index = turbovec.TurboQuantIndex.load(str(folder / _TURBOVEC_FILE))
+        except (ValueError, OSError) as error:
+            raise damaged(folder) from error
+
+    @property
+    def ram_bytes(self) -> int:
+        return footprint(
+            len(self._index), self._index.dim, bits=self._index.bit_width, engine="turbovec"
+        ).ram_bytes
+
+    def search(
+        self,
+        queries: NDArray[np.float32],
+        candidates: int,
+        mask: NDArray[np.bool_] | None = None,
+        effort: int | None = None,  # noqa: ARG002 (a scan has none to choose)
+    ) -> Candidates:
+        asked = max(candidates, _LEAST_ASKED)
+        scores, ordinals = self._index.search(
+            np.ascontiguousarray(queries, dtype=np.float32),
+            asked,
+            mask=None if mask is None else np.ascontiguousarray(mask),
+        )
+        missing = ((0, 0), (0, max(0, candidates - ordinals.shape[1])))
+        return Candidates(
+            np.pad(ordinals[:, :candidates], missing, constant_values=-1),
+            np.pad(scores[:, :candidates], missing, constant_values=-np.inf),
+        )

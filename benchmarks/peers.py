@@ -1,0 +1,229 @@
+"""Other engines and ours, each in its own sweep, on one core: recall@10, queries/s, bytes a vector, build time.
+
+Every engine is built once (`--cache`), then measured in a fresh process, one engine after the other, `--passes` times
+over: a point's figure is the median of its passes. Codes are followed by exact rescoring from float16 rows; RAM is the
+growth of the process's resident memory from before opening the index to after all queries, one by one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from built import CACHE, built, load_data, load_setups
+from common import RESULTS, machine
+from engines import Setup, searching
+from measure import FailedError, interleaved_rates, isolated, recall, resident_bytes, search_all
+from million import DEFAULT, PREFIX_ROWS
+from ours import MODULE as OURS
+from ours import open_store, store_search
+from plot import plot_peers
+
+IMAGE = Path(__file__).parents[1] / "docs" / "design" / "images" / "peers.svg"
+_BATCHES = (1, 64)
+_ROUND_S = 1.0
+
+Results = dict[str, dict[str, Any]]
+
+
+def measure(module: str, setup: Setup, data: Path, rows: int, folder: Path) -> dict[str, Any]:
+    """One pass over an engine's points."""
+    vectors, queries, truth = load_data(data, rows)
+    engine = import_module(module)
+    before = resident_bytes()
+    propose = engine.open_engine(folder)
+    for query in queries:
+        propose(query[None], *setup.points[-1])
+    ram = resident_bytes() - before
+    if module == OURS:
+        store = open_store(folder)
+        searches = {str(number): store_search(store, point) for number, point in enumerate(setup.points)}
+    else:
+        searches = {
+            str(number): searching(propose, vectors, setup, point)
+            for number, point in enumerate(setup.points)
+        }
+    recalls = {name: recall(search_all(search, queries), truth) for name, search in searches.items()}
+    rates = {
+        batch: interleaved_rates(searches, queries, batch, rounds=1, round_s=_ROUND_S) for batch in _BATCHES
+    }
+    return {
+        "ram_bytes_per_vector": ram / rows,
+        "points": [
+            {
+                "effort": point.effort,
+                "candidates": point.candidates,
+                "recall@10": recalls[name],
+                **{f"queries_per_s_batch_{batch}": rates[batch][name].median for batch in _BATCHES},
+                "p50_ms": float(np.percentile(rates[1][name].call_seconds, 50)) * 1e3,
+                "p99_ms": float(np.percentile(rates[1][name].call_seconds, 99)) * 1e3,
+            }
+            for name, point in zip(searches, setup.points, strict=True)
+        ],
+    }
+
+
+def median_of(passes: list[dict[str, Any]]) -> dict[str, Any]:
+    """Passes over the same points as one, number by number."""
+    points = [
+        {key: round(float(np.median([point[key] for point in same])), 4) for key in same[0]}
+        for same in zip(*(each["points"] for each in passes), strict=True)
+    ]
+    ram = float(np.median([each["ram_bytes_per_vector"] for each in passes]))
+    return {"ram_bytes_per_vector": round(ram, 1), "passes": len(passes), "points": points}
+
+
+def run(
+    setups: Mapping[str, tuple[str, Setup]], data: Path, rows: int, cache: Path, passes: int, limit_s: float
+) -> Results:
+    """Build what is not built yet, then measure all in turn."""
+    results: Results = {}
+    folders: dict[str, Path] = {}
+    for name, (module, setup) in setups.items():
+        try:
+            folders[name], facts = built(name, module, setup, data, rows, cache, limit_s)
+        except FailedError as error:
+            print(f"  {name} is left out: {error}", flush=True)
+            results[name] = {"failed": str(error).strip().splitlines()[-1]}
+            continue
+        results[name] = {"ours": module == OURS, "module": module, **facts}
+    measured: dict[str, list[dict[str, Any]]] = {name: [] for name in results}
+    for number in range(passes):
+        for name, (module, setup) in setups.items():
+            if "failed" in results[name]:
+                continue
+            print(f"pass {number + 1} of {passes}: {name}", flush=True)
+            try:
+                measured[name].append(isolated(measure, module, setup, data, rows, folders[name]))
+            except FailedError as error:
+                print(f"  {name} failed: {error}", flush=True)
+                results[name] = {"failed": str(error).strip().splitlines()[-1]}
+    for name, each in measured.items():
+        if "failed" not in results[name]:
+            results[name] |= median_of(each)
+    return results
+
+
+def flatten(results: Results, batch: int) -> list[dict[str, Any]]:
+    """All points of all engines: name, ours, bytes, recall, speed at a batch size."""
+    return [
+        {
+            "name": f"{name} ({point['effort']:g}/{point['candidates']:g})",
+            "ours": result["ours"],
+            "bytes": result["ram_bytes_per_vector"],
+            "recall": point["recall@10"],
+            "speed": point[f"queries_per_s_batch_{batch}"],
+        }
+        for name, result in results.items()
+        if "failed" not in result
+        for point in result["points"]
+    ]
+
+
+def frontier(points: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The points that no other beats in bytes, recall and speed at once."""
+    points = list(points)
+
+    def beaten(point: dict[str, Any], by: dict[str, Any]) -> bool:
+        pairs = [
+            (by["speed"], point["speed"]),
+            (by["recall"], point["recall"]),
+            (point["bytes"], by["bytes"]),
+        ]
+        return all(a >= b for a, b in pairs) and any(a > b for a, b in pairs)
+
+    return [point for point in points if not any(beaten(point, other) for other in points)]
+
+
+def comparisons(results: Results, batch: int) -> list[str]:
+    """Each peer point that beats a point of our frontier, in words."""
+    points = flatten(results, batch)
+    if not any(point["ours"] for point in points):
+        return [f"batch {batch}: nothing of ours has been measured at this size"]
+    lines = []
+    for own in frontier(point for point in points if point["ours"]):
+        rivals = [p for p in points if not p["ours"] and p["recall"] >= own["recall"] - 0.002]
+        faster = [p for p in rivals if p["bytes"] <= own["bytes"] * 1.05 and p["speed"] > own["speed"]]
+        smaller = [p for p in rivals if p["bytes"] * 1.05 < own["bytes"] and p["speed"] >= own["speed"]]
+        for what, found in (("faster", faster), ("smaller", smaller)):
+            if found:
+                best = max(found, key=lambda point: point["speed"])
+                lines.append(
+                    f"batch {batch}: {best['name']} is {what} than {own['name']}: "
+                    f"{best['speed']:.0f} against {own['speed']:.0f} queries/s, recall {best['recall']:.4f} against "
+                    f"{own['recall']:.4f}, {best['bytes']:.0f} against {own['bytes']:.0f} bytes/vector"
+                )
+    return lines
+
+
+def table(results: Results) -> str:
+    """Markdown: one line a point."""
+    lines = [
+        "| engine | bytes/vector | build s | effort | candidates | recall@10 | queries/s, batch 1 | batch 64 | p99 ms |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, result in results.items():
+        if "failed" in result:
+            lines.append(f"| {name} | failed: {result['failed']} | | | | | | | |")
+            continue
+        lines.extend(
+            f"| {name} | {result['ram_bytes_per_vector']:.0f} | {result['build_s']:.0f} | {point['effort']:g} "
+            f"| {point['candidates']:g} | {point['recall@10']:.4f} | {point['queries_per_s_batch_1']:,.0f} "
+            f"| {point['queries_per_s_batch_64']:,.0f} | {point['p99_ms']:.2f} |"
+            for point in result["points"]
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, default=DEFAULT, help="what benchmarks/million.py wrote")
+    parser.add_argument("--rows", type=int, default=PREFIX_ROWS)
+    parser.add_argument(
+        "--only", action="append", default=[], help="engines whose name contains this; repeatable"
+    )
+    parser.add_argument("--passes", type=int, default=3)
+    parser.add_argument("--build-limit-s", type=float, default=900.0)
+    parser.add_argument("--cache", type=Path, default=CACHE, help="where built indexes are kept")
+    parser.add_argument("--results", type=Path, default=RESULTS / "peers.json")
+    parser.add_argument("--image", type=Path, default=IMAGE)
+    arguments = parser.parse_args()
+    where = machine()
+    setups = load_setups()
+    chosen = {
+        name: setup
+        for name, setup in setups.items()
+        if not arguments.only or any(word.lower() in name.lower() for word in arguments.only)
+    }
+    if not chosen:
+        parser.error(f"--only fits none of: {', '.join(setups)}")
+    found = run(
+        chosen, arguments.data, arguments.rows, arguments.cache, arguments.passes, arguments.build_limit_s
+    )
+    kept: dict[str, Any] = {"what": "recall, speed, memory and build time of engines, one core", "rows": {}}
+    if arguments.results.exists():
+        kept = json.loads(arguments.results.read_text(encoding="utf-8"))
+    stamped = {name: {**result, "machine": where} for name, result in found.items()}
+    everything = kept["rows"].setdefault(str(arguments.rows), {})
+    everything.update(stamped)
+    arguments.results.parent.mkdir(parents=True, exist_ok=True)
+    arguments.results.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    arguments.image.parent.mkdir(parents=True, exist_ok=True)
+    arguments.image.write_text(plot_peers(kept["rows"]), encoding="utf-8")
+    print(table(everything))
+    lines = [line for batch in _BATCHES for line in comparisons(everything, batch)]
+    print(
+        "\nPeers that beat a point of ours (faster at bytes <= ours x 1.05, or smaller at our speed; recall >= ours - .002):"
+    )
+    print("\n".join(lines) or "none")
+
+
+if __name__ == "__main__":
+    main()

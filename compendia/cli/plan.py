@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .output import Json, human_bytes, print_json
+
+if TYPE_CHECKING:
+    from datastore.sizing import StorePlan
+
+_COUNTS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9}
+
+
+def plan(
+    passages: Annotated[str, typer.Option(help="How many: 250000, 380M, 1.85B.")],
+    dimension: Annotated[int, typer.Option(min=1, help="Of the vectors.")],
+    ram: Annotated[
+        str | None, typer.Option(help="Budget for the open store: 8GB, 512MiB. Default, no limit.")
+    ] = None,
+    recall: Annotated[float, typer.Option(help="recall@10 to be reached, below 1.")] = 0.95,
+    metric: Annotated[str, typer.Option(help="cosine, inner_product or l2.")] = "cosine",
+    family: Annotated[str, typer.Option(help="auto, exact, flat, ivf_pq, ivf_rabitq or hnsw_sq8.")] = "auto",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A parameter of the index: bits=1, reduction={kind: pca, dimension: 192}"),
+    ] = None,
+    vectors: Annotated[str, typer.Option(help="As stored: float16 or float32.")] = "float16",
+    machine_ram: Annotated[
+        str | None,
+        typer.Option(help="RAM of the machine: what the store leaves of it caches the exact vectors."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """What a store would cost in RAM, on disk and in time, before any work."""
+    from .._folders import require
+
+    datastore = require("datastore")
+    from datastore.checks import parse_bytes
+    from datastore.sizing import as_json as to_json
+    from datastore.sizing import plan_store
+
+    for name, value, known in (
+        ("metric", metric, ("cosine", "inner_product", "l2")),
+        ("vectors", vectors, ("float16", "float32")),
+    ):
+        if value not in known:
+            raise datastore.UsageError(f"there is no {name} {value!r}", hint=", ".join(known))
+    planned = plan_store(
+        _count(passages),
+        dimension,
+        metric,  # type: ignore[arg-type]  # checked above
+        _config(family, settings or [], None if ram is None else parse_bytes(ram), recall),
+        vectors=vectors,  # type: ignore[arg-type]  # checked above
+        machine_ram_bytes=None if machine_ram is None else parse_bytes(machine_ram),
+    )
+    if as_json:
+        print_json(to_json(planned))
+    else:
+        typer.echo(_text(planned))
+
+
+def _count(text: str) -> int:
+    from datastore import UsageError
+
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([kmb]?)", text.strip().replace(",", "").replace("_", "").lower())
+    count = Decimal(match[1]) * _COUNTS[match[2]] if match else Decimal(0)
+    if count < 1 or count != int(count):
+        raise UsageError(f"{text!r} is no number of passages", hint="for example 250000, 380M or 1.85B")
+    return int(count)
+
+
+def _config(family: str, settings: list[str], ram_bytes: int | None, recall: float) -> Any:
+    import yaml
+    from pydantic import ValidationError
+
+    from datastore import UsageError
+    from datastore.index.config import IndexConfig
+
+    parameters = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals:
+            raise UsageError(f"--set takes NAME=VALUE, got {setting!r}", hint="--set bits=1")
+        try:
+            parameters[name.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UsageError(f"--set {setting}: {error}") from error
+    try:
+        return IndexConfig.model_validate(
+            {"family": family, "parameters": parameters, "ram_bytes": ram_bytes, "recall": recall}
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UsageError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def _text(planned: StorePlan) -> str:
+    from datastore.planner import describe
+
+    def bytes_of(parts: Any) -> str:
+        named = ", ".join(f"{name} {human_bytes(count)}" for name, count in parts.items())
+        return f"{human_bytes(sum(parts.values()))}: {named}"
+
+    effort = "" if planned.effort is None else f"effort {planned.effort}, "
+    lines = [
+        f"{planned.rows:,} passages, {planned.dimension} dimensions",
+        f"index       {describe(planned.index)}",
+        f"RAM         {bytes_of(planned.ram_bytes)}",
+        f"disk        {bytes_of(planned.disk_bytes)}",
+        f"search      {effort}{planned.candidates} candidates, recall@10 about {planned.recall:.3f}",
+    ]
+    for name, times in planned.query_us.items():
+        one, many = (_duration(times[size] / 1e6) for size in (1, 64))
+        lines.append(f"{name:<11} {one} a query, {many} in batches of 64")
+    steps = ", ".join(f"{name} {_duration(seconds)}" for name, seconds in planned.build_s.items())
+    if steps:
+        lines.append(
+            f"build       {_duration(sum(planned.build_s.values()))}: {steps}; "
+            f"at most {human_bytes(planned.build_ram_bytes)} of RAM; embedding comes on top"
+        )
+    if planned.cold_share is not None:
+        lines.append(f"page cache  {1 - planned.cold_share:.0%} of the exact vectors")
+    return "\n".join(lines)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 1e-3:
+        return f"{seconds * 1e6:.0f} µs"
+    if seconds < 1:
+        return f"{seconds * 1e3:.1f} ms"
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7_200 else f"{seconds / 3_600:.1f} h"

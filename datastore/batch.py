@@ -1,0 +1,169 @@
+"""Rows that a user brings, checked: vectors, ids, texts and metadata become passages of bounded segments."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from .errors import UsageError
+from .index.dense.vectors import Metric
+from .segment import FILTER_COLUMNS, Passage, StoredType, UnstorableVectorError, stored_vectors
+
+SEGMENT_ROWS = 131_072
+"""Bounds what a writer holds in RAM beside the caller's own arrays."""
+
+Metadata: TypeAlias = pa.Table | Sequence[Mapping[str, Any]]
+
+
+class Batch(NamedTuple):
+    """Rows for one segment."""
+
+    vectors: NDArray[np.floating[Any]]  # (n, d), as they are stored
+    passages: list[Passage]
+
+
+def check_ids(ids: Sequence[str]) -> list[str]:
+    """The ids as a list.
+
+    Raises
+    ------
+    UsageError
+        If one is not a string, is empty, or occurs twice.
+    """
+    checked: list[Any] = [*ids]  # whatever a caller brings
+    seen: set[str] = set()
+    for row, name in enumerate(checked):
+        if not isinstance(name, str) or not name or len(name) > 10_000:
+            raise UsageError(
+                f"id {row} must be a string of 1 to 10,000 characters, got {name!r:.80}",
+                hint="ids=[str(i) for i in …]",
+            )
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"id {row} is not valid text: {name!r:.80}") from None
+        if name in seen:
+            raise UsageError(f"id {name!r} occurs twice, last at row {row}")
+        seen.add(name)
+    return checked
+
+
+def check_rows(
+    vectors: NDArray[np.floating[Any]],
+    ids: Sequence[str],
+    texts: Sequence[str] | None,
+    metadata: Metadata | None,
+    dimension: int,
+) -> None:
+    """Refuse rows that do not belong together.
+
+    Raises
+    ------
+    UsageError
+        If vectors are not (n, dimension) numbers, or there are more or fewer ids, texts or metadata than vectors.
+    """
+    if vectors.ndim != 2 or vectors.shape[1] != dimension or vectors.dtype.kind not in "fiu":
+        raise UsageError(f"expected vectors of shape (n, {dimension}), got {vectors.shape} {vectors.dtype}")
+    for name, values in (("ids", ids), ("texts", texts), ("metadata", metadata)):
+        if values is not None and len(values) != len(vectors):
+            raise UsageError(f"{len(vectors)} vectors but {len(values)} {name}")
+    for row, text in enumerate(texts or ()):
+        if not isinstance(text, str):
+            raise UsageError(f"text {row} is a {type(text).__name__}, not a string")
+
+
+def batches(
+    vectors: NDArray[np.floating[Any]],
+    ids: Sequence[str],
+    texts: Sequence[str] | None,
+    metadata: Metadata | None,
+    *,
+    metric: Metric,
+    dtype: StoredType,
+) -> Iterator[Batch]:
+    """Checked rows (`check_rows`, `check_ids`) as batches of at most `SEGMENT_ROWS`, in order.
+
+    Raises
+    ------
+    UsageError
+        If a vector is zero, not finite or beyond the stored type, or metadata is not of plain values; with its row.
+    """
+    for start in range(0, len(vectors), SEGMENT_ROWS):
+        stop = min(start + SEGMENT_ROWS, len(vectors))
+        try:
+            stored = stored_vectors(_comparable(vectors[start:stop], metric), dtype)
+        except UnstorableVectorError as error:
+            raise UsageError(
+                f"the vector of row {start + error.row} (id {ids[start + error.row]!r}) {error.reason}",
+                hint="leave the row out, or store it with vectors='float32' if it is only too large",
+            ) from error
+        records = _records(metadata, start, stop)
+        passages = [
+            _passage(ids[row], texts[row] if texts is not None else "", record, row)
+            for row, record in zip(range(start, stop), records, strict=True)
+        ]
+        yield Batch(stored, passages)
+
+
+def _comparable(vectors: NDArray[np.floating[Any]], metric: Metric) -> NDArray[np.floating[Any]]:
+    """Vectors as the metric compares them: for cosine, at length one."""
+    if metric != "cosine":
+        return vectors
+    wide = vectors.astype(np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        lengths = np.linalg.norm(wide, axis=1, keepdims=True)
+        unit: NDArray[np.float64] = np.divide(wide, lengths, out=wide, where=lengths > 0)
+    return unit
+
+
+def _records(metadata: Metadata | None, start: int, stop: int) -> Sequence[Mapping[str, Any]]:
+    if metadata is None:
+        return [{}] * (stop - start)
+    if isinstance(metadata, pa.Table):
+        records: list[dict[str, Any]] = metadata.slice(start, stop - start).to_pylist()
+        return records
+    return metadata[start:stop]
+
+
+def _passage(passage_id: str, text: str, record: Any, row: int) -> Passage:
+    """A row as a passage. Metadata may name its document_id, source, title and ordinal; the rest is kept as it is."""
+    if not isinstance(record, Mapping) or not all(isinstance(key, str) for key in record):
+        raise UsageError(f"metadata of row {row} must map strings to values, got {record!r:.80}")
+    own = {key: value for key, value in record.items() if key in FILTER_COLUMNS}
+    rest = {key: _plain(value) for key, value in record.items() if key not in FILTER_COLUMNS}
+    try:
+        json.dumps(rest).encode()
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"metadata of row {row} holds what JSON cannot: {error}", hint="turn it into text or numbers"
+        ) from error
+    if own.get("passage_id", passage_id) != passage_id:
+        raise UsageError(f"metadata of row {row} has another passage_id than ids: {own['passage_id']!r}")
+    ordinal = own.get("ordinal", 0)
+    if not isinstance(ordinal, int):
+        raise UsageError(f"ordinal of row {row} must be a whole number, got {ordinal!r}")
+    return Passage(
+        passage_id=passage_id,
+        document_id=str(own.get("document_id", passage_id)),
+        source=str(own.get("source", "added")),
+        title=str(own.get("title", "")),
+        ordinal=ordinal,
+        start=0,
+        end=len(text),
+        text=text,
+        metadata=rest,
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Numbers of NumPy as Python's, dates as ISO text; whatever else stays."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    return value

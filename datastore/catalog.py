@@ -1,0 +1,141 @@
+"""The passages of a version by row, position and id: what is deleted is out of sight, text is read on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import IntegrityError
+from .filters import MetadataFile
+from .hits import Hit
+from .lookup import hash_ids
+from .manifest import Manifest, SegmentEntry
+from .rescore import ExactVectors, VectorFile
+from .segment import EXACT_VECTORS_FILE, VECTORS_FILE, Passage, Segment
+
+Mask = NDArray[np.bool_]
+
+
+class Catalog:
+    """The open segments of a version. Safe for concurrent reads."""
+
+    def __init__(self, path: Path, manifest: Manifest) -> None:
+        self.segments = [Segment(path / "segments" / entry.id, entry) for entry in manifest.segments]
+        self.first_rows = np.array(
+            [0, *accumulate(entry.rows for entry in manifest.segments)], dtype=np.int64
+        )
+        self.live = self._live_rows(path, manifest)
+        """(rows,) False where a row is deleted; None where none is."""
+
+    def _live_rows(self, path: Path, manifest: Manifest) -> Mask | None:
+        if all(entry.deletes is None for entry in manifest.segments):
+            return None
+        live = np.ones(self.rows, dtype=np.bool_)
+        for first, entry in zip(self.first_rows, manifest.segments, strict=False):
+            live[first + read_deletes(path, entry)] = False
+        live.setflags(write=False)
+        return live
+
+    @property
+    def rows(self) -> int:
+        """Rows, the deleted ones included."""
+        return int(self.first_rows[-1])
+
+    def locate(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Segment number and position of each row."""
+        numbers = np.searchsorted(self.first_rows, rows, side="right") - 1
+        return numbers, rows - self.first_rows[numbers]
+
+    def metadata_files(self) -> list[MetadataFile]:
+        """What a filter is evaluated on, in row order."""
+        return [
+            MetadataFile(segment.entry.id, segment.folder / "metadata.parquet", segment.entry.rows)
+            for segment in self.segments
+        ]
+
+    def read_hits(self, rows: NDArray[np.int64], scores: NDArray[np.float32]) -> list[Hit]:
+        """The passages of m rows with their (m,) scores, in the order given."""
+        numbers, positions = self.locate(rows)
+        return [
+            self.segments[number].read_hit(position, score)
+            for number, position, score in zip(
+                numbers.tolist(), positions.tolist(), scores.tolist(), strict=True
+            )
+        ]
+
+    def read_column(self, name: str) -> list[Any]:
+        """A column of `datastore.segment.PASSAGES` for all rows, in row order, deleted ones included."""
+        return [value for segment in self.segments for value in segment.read_column(name)]
+
+    def read_passages(self) -> Iterator[tuple[int, Passage]]:
+        """All rows that are not deleted, with their passages, in order."""
+        for first, segment in zip(self.first_rows.tolist(), self.segments, strict=False):
+            for row, passage in enumerate(segment.read_passages(), start=first):
+                if self.live is None or self.live[row]:
+                    yield row, passage
+
+    def rows_of_passages(self, ids: Sequence[str]) -> dict[str, int]:
+        """The row of each passage id that is there."""
+        hashes = hash_ids(ids)
+        found: dict[str, int] = {}
+        # An id may stand in several segments, deleted in all but one.
+        for first, segment in zip(self.first_rows.tolist(), self.segments, strict=False):
+            for passage_id, position in segment.positions_of_passages(ids, hashes).items():
+                if self.live is None or self.live[first + position]:
+                    found[passage_id] = first + position
+            if len(found) == len(ids):
+                break
+        return found
+
+    def rows_of_documents(self, ids: Sequence[str]) -> NDArray[np.int64]:
+        """(m,) rows of all passages of these documents, ascending, whatever their source."""
+        found = [
+            first + segment.positions_of_documents(ids)
+            for first, segment in zip(self.first_rows.tolist(), self.segments, strict=False)
+        ]
+        rows = np.concatenate([np.empty(0, dtype=np.int64), *found])
+        return rows if self.live is None else rows[self.live[rows]]
+
+
+def open_exact_vectors(catalog: Catalog, manifest: Manifest, *, rescoring: bool = True) -> ExactVectors:
+    """The vectors that decide (`rescoring`), or those the index is made from; the same where there is one encoder."""
+    second = manifest.exact_encoder if rescoring else None
+    file = VECTORS_FILE if second is None else EXACT_VECTORS_FILE
+    return ExactVectors(
+        [VectorFile(segment.folder / file, segment.entry.rows) for segment in catalog.segments],
+        manifest.dimension if second is None else second.fingerprint.dimension,
+        np.float16 if manifest.dtype == "float16" else np.float32,
+        manifest.metric,
+    )
+
+
+def read_deletes(path: Path, entry: SegmentEntry) -> NDArray[np.int64]:
+    """Sorted positions of a segment's deleted rows.
+
+    Raises
+    ------
+    IntegrityError
+        If the file is missing or holds something else.
+    """
+    if entry.deletes is None:
+        return np.empty(0, dtype=np.int64)
+    file = path / "deletes" / entry.id / entry.deletes.name
+    try:
+        positions: NDArray[np.int64] = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise IntegrityError(f"{file} cannot be read: {error}", hint=f"compendia verify {path}") from error
+    fits = (
+        positions.dtype == np.int64
+        and positions.shape == (entry.deletes.rows,)
+        and positions[0] >= 0
+        and positions[-1] < entry.rows
+        and bool((np.diff(positions) > 0).all())
+    )
+    if not fits:
+        raise IntegrityError(f"{file} does not hold sorted positions of segment {entry.id}")
+    return positions

@@ -1,0 +1,102 @@
+"""Live rows of a version, written anew into few segments, in the order they have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .batch import SEGMENT_ROWS
+from .catalog import read_deletes
+from .manifest import Manifest, SegmentEntry, next_version
+from .segment import (
+    EXACT_VECTORS_FILE,
+    VECTORS_FILE,
+    Passage,
+    Segment,
+    open_vectors,
+    write_passages,
+    write_vectors,
+)
+from .write import SegmentCounts, content_key, publish_segment
+
+
+class _Source(NamedTuple):
+    """Live positions [start, stop) of the sorted `live` of one segment."""
+
+    entry: SegmentEntry
+    live: NDArray[np.int64]
+
+
+def compacted(path: Path, manifest: Manifest) -> Manifest:
+    """The manifest with new segments, which are on disk then, and without indexes; itself where nothing would change.
+
+    The caller holds the writer lock.
+    """
+    rows = sum(entry.live_rows for entry in manifest.segments)
+    fewest = -(-rows // SEGMENT_ROWS)
+    if len(manifest.segments) == fewest and all(entry.deletes is None for entry in manifest.segments):
+        return manifest
+    segments = tuple(
+        _rewrite(path, manifest, group, number) for number, group in enumerate(_groups(path, manifest))
+    )
+    return manifest.model_copy(update={"segments": segments, "indexes": ()})
+
+
+def _groups(path: Path, manifest: Manifest) -> Iterator[list[_Source]]:
+    """Sources of one new segment each."""
+    group: list[_Source] = []
+    room = SEGMENT_ROWS
+    for entry in manifest.segments:
+        live = np.setdiff1d(np.arange(entry.rows), read_deletes(path, entry), assume_unique=True)
+        while len(live):
+            group.append(_Source(entry, live[:room]))
+            room -= len(group[-1].live)
+            live = live[len(group[-1].live) :]
+            if room == 0:
+                yield group
+                group, room = [], SEGMENT_ROWS
+    if group:
+        yield group
+
+
+def _rewrite(path: Path, manifest: Manifest, group: list[_Source], number: int) -> SegmentEntry:
+    folders = [path / "segments" / source.entry.id for source in group]
+
+    def vectors(file: str, dimension: int) -> NDArray[np.floating[Any]]:
+        return np.concatenate(
+            [
+                open_vectors(folder, source.entry, dimension, manifest.dtype, file)[source.live]
+                for folder, source in zip(folders, group, strict=True)
+            ]
+        )
+
+    def passages() -> Iterator[Passage]:
+        for folder, source in zip(folders, group, strict=True):
+            live = set(source.live.tolist())
+            for position, passage in enumerate(Segment(folder, source.entry).read_passages()):
+                if position in live:
+                    yield passage
+
+    def fill(folder: Path) -> int:
+        write_vectors(folder, vectors(VECTORS_FILE, manifest.dimension), manifest.dtype)
+        if manifest.exact_encoder is not None:
+            dimension = manifest.exact_encoder.fingerprint.dimension
+            write_vectors(folder, vectors(EXACT_VECTORS_FILE, dimension), manifest.dtype, EXACT_VECTORS_FILE)
+        return write_passages(folder, kept)
+
+    kept = list(passages())
+    shares = [len(source.live) / source.entry.rows for source in group]
+    counts = SegmentCounts(
+        documents=len({(passage.source, passage.document_id) for passage in kept}),
+        # Tokens are counted by segment: what is left of one has its share of them.
+        tokens=round(sum(s * source.entry.tokens for s, source in zip(shares, group, strict=True))),
+        unread_tokens=round(
+            sum(s * source.entry.unread_tokens for s, source in zip(shares, group, strict=True))
+        ),
+    )
+    key = content_key("compacted", next_version(path), number, [source.entry.id for source in group])
+    return publish_segment(path, key, counts, fill)

@@ -1,0 +1,93 @@
+"""What two versions, of one store or of two, have in common: the definition of "the same store" across machines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .catalog import Catalog, open_exact_vectors
+from .manifest import Manifest, read_manifest
+from .write import content_key
+
+_SHOWN = 10
+_ROWS_PER_BLOCK = 16_384
+
+
+class Difference(NamedTuple):
+    """How version b differs from version a, passage by passage."""
+
+    added: int
+    removed: int
+    changed: int  # same id; another text, title, document, source, ordinal, span or metadata
+    same: int
+    lowest_cosine: float | None  # of the vectors of passages in both; None where their dimensions differ
+    examples: dict[str, list[str]]  # the first ids of each of `added`, `removed`, `changed`
+
+    @property
+    def equal(self) -> bool:
+        """Whether the passages are the same; vectors may differ by what `lowest_cosine` says."""
+        return not (self.added or self.removed or self.changed)
+
+
+class _Contents(NamedTuple):
+    ids: list[str]
+    digests: NDArray[np.uint64]
+    rows: NDArray[np.int64]
+
+
+def diff(a: Path, b: Path, *, version_a: int | None = None, version_b: int | None = None) -> Difference:
+    """Compare two versions by passage ids, passages and vectors."""
+    manifests = read_manifest(a, version_a), read_manifest(b, version_b)
+    catalogs = Catalog(a, manifests[0]), Catalog(b, manifests[1])
+    left, right = (_contents(catalog) for catalog in catalogs)
+    place = {name: position for position, name in enumerate(left.ids)}
+    shared = [(place[name], position) for position, name in enumerate(right.ids) if name in place]
+    pairs = np.array(shared, dtype=np.int64).reshape(-1, 2)
+    known = {right.ids[position] for position in pairs[:, 1]}
+    added = [name for name in right.ids if name not in place]
+    removed = [name for name in left.ids if name not in known]
+    differs = left.digests[pairs[:, 0]] != right.digests[pairs[:, 1]]
+    changed = [right.ids[position] for position in pairs[differs, 1]]
+    return Difference(
+        added=len(added),
+        removed=len(removed),
+        changed=len(changed),
+        same=len(pairs) - len(changed),
+        lowest_cosine=_lowest_cosine(
+            (manifests[0], catalogs[0], left.rows[pairs[:, 0]]),
+            (manifests[1], catalogs[1], right.rows[pairs[:, 1]]),
+        ),
+        examples={
+            "added": added[:_SHOWN],
+            "removed": removed[:_SHOWN],
+            "changed": changed[:_SHOWN],
+        },
+    )
+
+
+def _contents(catalog: Catalog) -> _Contents:
+    ids, digests, rows = [], [], []
+    for row, passage in catalog.read_passages():
+        ids.append(passage.passage_id)
+        digests.append(int(content_key(passage)[:16], 16))
+        rows.append(row)
+    return _Contents(ids, np.array(digests, dtype=np.uint64), np.array(rows, dtype=np.int64))
+
+
+def _lowest_cosine(*sides: tuple[Manifest, Catalog, NDArray[np.int64]]) -> float | None:
+    (one, _, rows), (other, _, _) = sides
+    if one.dimension != other.dimension or not len(rows):
+        return None
+    vectors = [open_exact_vectors(catalog, manifest, rescoring=False) for manifest, catalog, _ in sides]
+    lowest = 1.0
+    for start in range(0, len(rows), _ROWS_PER_BLOCK):
+        x, y = (
+            source.take(side[2][start : start + _ROWS_PER_BLOCK]).astype(np.float64)
+            for source, side in zip(vectors, sides, strict=True)
+        )
+        cosines = np.einsum("ij,ij->i", x, y) / (np.linalg.norm(x, axis=1) * np.linalg.norm(y, axis=1))
+        lowest = min(lowest, float(cosines.min()))
+    return round(lowest, 6)

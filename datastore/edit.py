@@ -1,0 +1,243 @@
+"""Changing a store: each function makes one new version from the current one, or leaves the store as it was.
+
+The caller's own open stores keep their version until they are refreshed.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from .batch import Batch, Metadata, batches, check_ids, check_rows
+from .catalog import Catalog, read_deletes
+from .compact import compacted
+from .errors import NotFoundError, UsageError
+from .filters import MaskCache, mask_of
+from .files import checksum, crash_point, write_durably, writer_lock
+from .encoders import Encoder
+from .fold import SMALLEST_INDEX, fold, with_queries, write_queries
+from .index.config import IndexConfig
+from .index.dense.vectors import Metric
+from .manifest import (
+    DeletesEntry,
+    Manifest,
+    SegmentEntry,
+    StoredEncoder,
+    current_version,
+    next_version,
+    read_manifest,
+    versions,
+)
+from .segment import StoredType, write_passages
+from .write import SegmentCounts, commit_next, content_key, publish_segment
+
+# Past this share the deleted rows cost more than writing the rest anew.
+_MOST_DELETED = 0.2
+
+
+def create(
+    path: Path,
+    *,
+    dimension: int,
+    metric: Metric,
+    dtype: StoredType,
+    encoder: StoredEncoder | None,
+    index: IndexConfig,
+    calibration_queries: NDArray[np.float32] | None,
+) -> Manifest:
+    """An empty store in a new or empty folder.
+
+    Raises
+    ------
+    UsageError
+        If there is something at `path` already.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        what = "is a datastore already" if path.is_dir() and current_version(path) else "is not empty"
+        raise UsageError(f"{path} {what}", hint=f"Datastore.open({str(path)!r}), or name a new folder")
+    path.mkdir(parents=True, exist_ok=True)
+    with writer_lock(path):
+        entry = None
+        if calibration_queries is not None:
+            entry = write_queries(path, calibration_queries, "given")
+        manifest = Manifest(
+            version=1,
+            parent=None,
+            metric=metric,
+            dimension=dimension,
+            dtype=dtype,
+            encoder=encoder,
+            calibration=entry,
+            index=index,
+            segments=(),
+            indexes=(),
+        )
+        return commit_next(path, manifest)
+
+
+def add(
+    path: Path,
+    vectors: NDArray[np.floating[Any]],
+    ids: Sequence[str] | None,
+    texts: Sequence[str] | None,
+    metadata: Metadata | None,
+    *,
+    replace: bool,
+    tokens: Sequence[int] | None = None,
+    encoder: Encoder | None = None,
+) -> tuple[Manifest, list[str]]:
+    """Add rows; with `replace`, those whose id is there already take the place of the old ones. Also gives the ids.
+
+    `tokens`: of each text, for the account. `encoder`: the store's, to make queries that recall is measured with.
+
+    Raises
+    ------
+    UsageError
+        If a row cannot be stored, or its id is there already and `replace` is false; nothing is added then.
+    """
+    with writer_lock(path):
+        manifest = read_manifest(path)
+        names = check_ids(
+            [f"{next_version(path)}-{row}" for row in range(len(vectors))] if ids is None else ids
+        )
+        check_rows(vectors, names, texts, metadata, manifest.dimension)
+        if not len(vectors):
+            return manifest, names
+        catalog = Catalog(path, manifest)
+        known = catalog.rows_of_passages(names)
+        if known and not replace:
+            first = next(name for name in names if name in known)
+            raise UsageError(
+                f"{len(known)} of the ids are in the store already, first {first!r}",
+                hint="upsert(…) replaces them",
+            )
+        old_rows = np.array(sorted(known.values()), dtype=np.int64)
+        segments = list(_mark_deleted(path, manifest, catalog, old_rows))
+        rows = batches(vectors, names, texts, metadata, metric=manifest.metric, dtype=manifest.dtype)
+        start = 0
+        for batch in rows:
+            stop = start + len(batch.passages)
+            counted = sum(tokens[start:stop]) if tokens is not None else 0
+            segments.append(_publish(path, batch, counted))
+            start = stop
+        changed = manifest.model_copy(update={"segments": tuple(segments), "recipe_hash": None})
+        if encoder is not None:
+            changed = with_queries(path, changed, encoder)
+        return _commit_folded(path, changed), names
+
+
+def _publish(path: Path, batch: Batch, tokens: int) -> SegmentEntry:
+    documents = len({(passage.source, passage.document_id) for passage in batch.passages})
+    digest = xxhash.xxh3_64_hexdigest(np.ascontiguousarray(batch.vectors).data)
+    # Equal rows that are added again after a crash lead to the same folder; versions keep others apart.
+    key = content_key(next_version(path), digest, [passage._asdict() for passage in batch.passages])
+
+    def fill(folder: Path) -> int:
+        np.save(folder / "vectors.npy", batch.vectors)
+        return write_passages(folder, batch.passages)
+
+    return publish_segment(path, key, SegmentCounts(documents, tokens), fill)
+
+
+def delete(
+    path: Path,
+    *,
+    ids: Sequence[str] | None = None,
+    document_ids: Sequence[str] | None = None,
+    where: str | None = None,
+) -> tuple[Manifest, int]:
+    """Delete by passage ids, document ids or a predicate, and count the rows that went.
+
+    Raises
+    ------
+    NotFoundError
+        If a passage id is not in the store; nothing is deleted then.
+    """
+    if sum(given is not None for given in (ids, document_ids, where)) != 1:
+        raise UsageError("delete takes one of ids, document_ids and where")
+    with writer_lock(path):
+        manifest = read_manifest(path)
+        catalog = Catalog(path, manifest)
+        if ids is not None:
+            names = check_ids(list(dict.fromkeys(ids)))
+            known = catalog.rows_of_passages(names)
+            missing = [name for name in names if name not in known]
+            if missing:
+                raise NotFoundError(f"{len(missing)} of the ids are not in the store, first {missing[0]!r}")
+            rows = np.array(sorted(known.values()), dtype=np.int64)
+        elif document_ids is not None:
+            rows = np.sort(catalog.rows_of_documents(check_ids(list(dict.fromkeys(document_ids)))))
+        else:
+            assert where is not None
+            rows = _matching(catalog, where)
+        if not len(rows):
+            return manifest, 0
+        segments = tuple(_mark_deleted(path, manifest, catalog, rows))
+        changed = manifest.model_copy(update={"segments": segments, "recipe_hash": None})
+        return _commit_folded(path, changed), len(rows)
+
+
+def _matching(catalog: Catalog, where: str) -> NDArray[np.int64]:
+    mask = mask_of(where, catalog.metadata_files(), MaskCache(0))
+    return np.flatnonzero(mask if catalog.live is None else mask & catalog.live)
+
+
+def _mark_deleted(
+    path: Path, manifest: Manifest, catalog: Catalog, rows: NDArray[np.int64]
+) -> Iterable[SegmentEntry]:
+    """The version's segments with these rows deleted too; what is written is on disk when this ends."""
+    numbers, positions = catalog.locate(rows)
+    name = f"{next_version(path):08d}.npy"
+    for number, entry in enumerate(manifest.segments):
+        here = positions[numbers == number]
+        if not len(here):
+            yield entry
+            continue
+        merged = np.union1d(read_deletes(path, entry), here)
+        buffer = io.BytesIO()
+        np.save(buffer, merged)
+        folder = path / "deletes" / entry.id
+        folder.mkdir(parents=True, exist_ok=True)
+        write_durably(folder / name, buffer.getvalue())
+        deletes = DeletesEntry(
+            name=name, rows=len(merged), bytes=len(buffer.getvalue()), checksum=checksum(folder / name)
+        )
+        yield entry.model_copy(update={"deletes": deletes})
+    crash_point("after_deletes")
+
+
+def _commit_folded(path: Path, manifest: Manifest) -> Manifest:
+    """Commit with the indexes that the segments need; written anew without the deleted rows where those are many."""
+    rows = sum(entry.rows for entry in manifest.segments)
+    deleted = rows - sum(entry.live_rows for entry in manifest.segments)
+    if rows >= SMALLEST_INDEX and deleted >= _MOST_DELETED * rows:
+        manifest = compacted(path, manifest)
+    return commit_next(path, manifest.model_copy(update={"indexes": fold(path, manifest)}))
+
+
+def compact(path: Path) -> Manifest:
+    """Write live rows into few segments and one index, as a new version. Disk is freed by `prune`."""
+    with writer_lock(path):
+        manifest = compacted(path, read_manifest(path))
+        return commit_next(path, manifest.model_copy(update={"indexes": fold(path, manifest)}))
+
+
+def rollback(path: Path, version: int) -> Manifest:
+    """Make the state of an earlier version the current one, under a new number.
+
+    Raises
+    ------
+    NotFoundError
+        If the version is not there any more.
+    """
+    with writer_lock(path):
+        if version not in versions(path):
+            known = ", ".join(map(str, versions(path)))
+            raise NotFoundError(f"{path} has no version {version}", hint=f"versions that are kept: {known}")
+        return commit_next(path, read_manifest(path, version))

@@ -1,0 +1,164 @@
+"""Which indexes a version has: new rows are scanned exactly until they are worth a small index of their own; small
+indexes are merged before there are many. So adding never rewrites the whole.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from .calibration import measure, write_curve
+from .calibration_queries import perturbed_rows, sentence_queries
+from .encoders import Encoder
+from .errors import IntegrityError
+from .files import crash_point, published_folder, write_durably
+from .index.dense import Plan, Vectors, build_index, open_index
+from .manifest import CalibrationEntry, IndexEntry, Manifest, SegmentEntry
+from .planner import plan_index
+from .segment import Segment, describe_files, open_vectors
+from .write import content_key
+
+SMALLEST_INDEX = 2_000
+"""Rows. Scanning fewer exactly takes less than 1.5 ms (docs/design/dense-index.md)."""
+_LARGEST_TAIL, _LARGEST_TAIL_SHARE = 20_000, 0.01
+_MOST_INDEXES = 8
+_CALIBRATION_QUERIES = 200
+
+
+def fold(store: Path, manifest: Manifest) -> tuple[IndexEntry, ...]:
+    """The indexes of a version that has the manifest's segments; those it names already are used where they can be.
+
+    What is built is on disk when this returns. The caller holds the writer lock.
+    """
+    present = {entry.id: entry for entry in manifest.segments}
+    kept = [index for index in manifest.indexes if all(segment in present for segment in index.segments)]
+    covered = {segment for index in kept for segment in index.segments}
+    tail = [entry for entry in manifest.segments if entry.id not in covered]
+    waiting = sum(entry.rows for entry in tail)
+    total = sum(entry.rows for entry in manifest.segments)
+    if waiting >= max(SMALLEST_INDEX, min(_LARGEST_TAIL, int(total * _LARGEST_TAIL_SHARE))):
+        kept += build(store, manifest, tail)
+    if len(kept) > _MOST_INDEXES:
+        largest = max(kept, key=lambda index: index.rows)
+        small = [index for index in kept if index is not largest]
+        # Merging the small ones often and the large one rarely: each row is indexed a few times in all.
+        merged = small if 2 * sum(index.rows for index in small) < largest.rows else kept
+        ids = {segment for index in merged for segment in index.segments}
+        segments = [entry for entry in manifest.segments if entry.id in ids]
+        kept = [index for index in kept if index not in merged] + build(store, manifest, segments)
+    return tuple(kept)
+
+
+def build(
+    store: Path, manifest: Manifest, segments: Sequence[SegmentEntry]
+) -> list[IndexEntry]:
+    """One index over some segments, in their order; none where they are too few. What is on disk is used as it is."""
+    rows = sum(entry.rows for entry in segments)
+    plan = plan_index(rows, manifest.dimension, manifest.metric, manifest.index)
+    if plan is None:
+        return []
+    ids = tuple(entry.id for entry in segments)
+    calibration = manifest.calibration.name if manifest.calibration else None
+    key = content_key(plan.family, dict(plan.parameters), manifest.metric, calibration, ids)
+    index_id = f"dense-{plan.family}-{key[:16]}"
+    final = store / "indexes" / index_id
+    if not final.exists():
+        _build_into(final, store, manifest, segments, plan)
+    return [
+        IndexEntry(
+            id=index_id,
+            kind="dense",
+            family=plan.family,
+            parameters=dict(plan.parameters),
+            segments=ids,
+            rows=rows,
+            files=describe_files(final),
+        )
+    ]
+
+
+def _build_into(
+    final: Path, store: Path, manifest: Manifest, segments: Sequence[SegmentEntry], plan: Plan
+) -> None:
+    parts = [
+        open_vectors(store / "segments" / entry.id, entry, manifest.dimension, manifest.dtype)
+        for entry in segments
+    ]
+    vectors = Vectors(parts, manifest.metric, manifest.dimension)
+    given = read_queries(store, manifest)
+    with published_folder(final) as folder:
+        build_index(plan, vectors, folder)
+        crash_point("after_index_built")
+        queries = perturbed_rows(vectors, _CALIBRATION_QUERIES, seed=0) if given is None else given
+        source = manifest.calibration.source if manifest.calibration else "rows"
+        index = open_index(plan.family, folder)
+        write_curve(folder, measure(index, vectors, queries, source, plan))
+        crash_point("before_index_rename")
+
+
+def write_queries(
+    store: Path, queries: NDArray[np.float32], source: Literal["given", "sentences"]
+) -> CalibrationEntry:
+    """Keep (n, d) queries for the measurement of recall whenever an index is built.
+
+    The caller holds the writer lock.
+    """
+    buffer = io.BytesIO()
+    np.save(buffer, np.ascontiguousarray(queries, dtype=np.float32))
+    data = buffer.getvalue()
+    digest = xxhash.xxh3_128_hexdigest(data)
+    folder = store / "calibration"
+    folder.mkdir(exist_ok=True)
+    write_durably(folder / f"{digest}.npy", data)
+    return CalibrationEntry(
+        name=f"{digest}.npy", rows=len(queries), source=source, bytes=len(data), checksum=digest
+    )
+
+
+def with_queries(store: Path, manifest: Manifest, encoder: Encoder) -> Manifest:
+    """The manifest with queries to measure recall with: sentences of its passages, once an index is worth it.
+
+    The caller holds the writer lock.
+    """
+    rows = sum(entry.rows for entry in manifest.segments)
+    if manifest.calibration is not None or rows < SMALLEST_INDEX:
+        return manifest
+    drawn = np.sort(np.random.default_rng(0).choice(rows, _CALIBRATION_QUERIES, replace=False))
+    texts: list[str] = []
+    first = 0
+    for entry in manifest.segments:
+        segment = Segment(store / "segments" / entry.id, entry)
+        here = drawn[(drawn >= first) & (drawn < first + entry.rows)] - first
+        texts += [segment.read_passage(position).text for position in here.tolist()]
+        first += entry.rows
+    texts = [text for text in texts if text.strip()]
+    if not texts:
+        return manifest
+    queries = sentence_queries(texts, encoder, len(texts), seed=0)
+    return manifest.model_copy(update={"calibration": write_queries(store, queries, "sentences")})
+
+
+def read_queries(store: Path, manifest: Manifest) -> NDArray[np.float32] | None:
+    """The (n, d) queries that recall is measured with; None where the store has none of its own.
+
+    Raises
+    ------
+    IntegrityError
+        If their file is missing or holds something else.
+    """
+    if manifest.calibration is None:
+        return None
+    file = store / "calibration" / manifest.calibration.name
+    try:
+        queries: NDArray[np.float32] = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise IntegrityError(f"{file} cannot be read: {error}", hint=f"compendia verify {store}") from error
+    if queries.shape != (manifest.calibration.rows, manifest.dimension) or queries.dtype != np.float32:
+        raise IntegrityError(f"{file} does not hold the queries that the manifest names")
+    return queries

@@ -1,0 +1,43 @@
+"""Finding rows by id without a scan: sorted hashes beside the segment, read through a memory map.
+
+An .npy of (2, n) uint64: hashes in ascending order, and the position that each belongs to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+Table = NDArray[np.uint64]
+
+
+def hash_ids(ids: Sequence[str]) -> NDArray[np.uint64]:
+    """(n,) xxh3-64 of each id. Different ids may share one: whoever looks up compares the ids themselves."""
+    digest = xxhash.xxh3_64_intdigest
+    return np.fromiter((digest(text.encode()) for text in ids), dtype=np.uint64, count=len(ids))
+
+
+def write_lookup(path: Path, ids: Sequence[str]) -> None:
+    """Write the table of `ids`, position i for id i; equal hashes are ordered by position."""
+    hashes = hash_ids(ids)
+    order = np.argsort(hashes, kind="stable")
+    np.save(path, np.stack([hashes[order], order.astype(np.uint64)]))
+
+
+def positions_of(table: Table, hashes: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Which of the m hashes (numbers 0..m-1) stand at which positions, as two (p,) arrays; in no order."""
+    first = np.searchsorted(table[0], hashes, side="left")
+    # Reading beyond the first match would touch pages; most hashes have one match or none.
+    known = np.flatnonzero(first < table.shape[1])
+    known = known[table[0][first[known]] == hashes[known]]
+    if not len(known):
+        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+    first = first[known]
+    counts = np.searchsorted(table[0], hashes[known], side="right") - first
+    numbers = np.repeat(known, counts)
+    offsets = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    return numbers, table[1][np.repeat(first, counts) + offsets].astype(np.int64)

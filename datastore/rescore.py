@@ -1,0 +1,246 @@
+"""The exact vectors of a version and the scores they give: the second stage of a search.
+
+The vectors.npy of all segments are mapped into one range of addresses, each vector at a multiple of a vector's bytes
+from the first, so that one `take` gathers rows of any number of segments. Products are summed in float64, in an order
+that depends on nothing but the two vectors: a score has the same bits in a batch of one and of many, and equal vectors
+get equal scores.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import mmap
+import os
+import resource
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numkong
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import IntegrityError, UsageError
+from .index.dense.vectors import Metric
+
+_BLOCK_ELEMENTS = 1 << 17  # float16 and float32 copies of what is scored at once stay in a core's cache
+
+# Rows are asked for ahead when the last gather had to read more than two pages from disk, counted in 512-byte blocks
+# and major faults. Asking costs 0.6 µs for a row that is in memory, a page fault 65 µs for one that is not.
+_READS_WHEN_WARM = 2 * (mmap.PAGESIZE // 512 + 1)
+_PAGES_PER_REQUEST = (
+    32  # Linux cuts a longer request to what it reads ahead for this device, 128 KiB as a rule
+)
+
+# Python's mmap cannot place a file at an address, the C library's can.
+_mmap = ctypes.CDLL(None, use_errno=True).mmap
+_mmap.restype = ctypes.c_void_p
+_mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+_MAP_FIXED = 0x10
+_MAP_FAILED = ctypes.c_void_p(-1).value
+
+
+Stored = NDArray[np.floating[Any]]
+"""Vectors as they are on disk: float16 or float32."""
+
+
+class VectorFile(NamedTuple):
+    """A segment's vectors.npy, and the rows that it must have."""
+
+    path: Path
+    rows: int
+
+
+class ExactVectors:
+    """(rows, dimension) vectors on disk, numbered through all files in order.
+
+    Safe for concurrent calls and after a fork. The maps are this object's own, advised for random access: who reads
+    the same files in order should map them again.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[VectorFile],
+        dimension: int,
+        dtype: type[np.float16 | np.float32],
+        metric: Metric,
+    ) -> None:
+        """Map the files.
+
+        Raises
+        ------
+        IntegrityError
+            If a file is not a whole C-ordered (rows, dimension) array of `dtype`.
+        """
+        self.dimension = dimension
+        self.dtype: np.dtype[np.floating[Any]] = np.dtype(dtype)
+        self.metric = metric
+        files = [file for file in files if file.rows]
+        headers = [_header_bytes(file, dimension, self.dtype) for file in files]
+        if len(set(headers)) > 1:
+            raise IntegrityError(f"vectors.npy of segments have headers of {sorted(set(headers))} bytes")
+        self._header = headers[0] if files else 0
+        # Where both a page and, less the header, a vector begins: each file is mapped at a multiple of it.
+        self._row_bytes = dimension * self.dtype.itemsize
+        slot = math.lcm(self._row_bytes, mmap.PAGESIZE)
+        counts = np.array([file.rows for file in files], dtype=np.int64)
+        slots = -(-(self._header + counts * self._row_bytes) // slot)
+        firsts = (np.cumsum(slots) - slots) * (slot // self._row_bytes)
+        self._ends = np.cumsum(counts)
+        self._gaps = firsts - (self._ends - counts)  # place on the grid = row + gap of its file
+        self.rows = int(counts.sum())
+        # Reserves the range. The files in it are unmapped with it, when the last array over it goes.
+        memory = mmap.mmap(-1, max(int(slots.sum()) * slot, slot), mmap.MAP_PRIVATE, mmap.PROT_READ)
+        base = np.frombuffer(memory, np.uint8).ctypes.data
+        for file, first, count in zip(files, firsts.tolist(), counts.tolist(), strict=True):
+            start = first * self._row_bytes
+            _map_file(file.path, base + start, self._header + count * self._row_bytes)
+        memory.madvise(mmap.MADV_RANDOM)  # reading ahead of each row would read 17 times what is wanted
+        places = int(firsts[-1] + counts[-1]) if files else 0
+        self._grid: Stored | None = np.ndarray((places, dimension), self.dtype, memory, self._header)
+        self._cold = True
+
+    def close(self) -> None:
+        """Let go of the maps, as soon as calls in other threads have ended; no call works afterwards."""
+        self._grid = None
+
+    def scores(self, queries: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """(nq, m) float32: exact scores of each query's own (nq, m) rows; -inf where a row is -1.
+
+        Raises
+        ------
+        IndexError
+            If a row is beyond the last.
+        """
+        grid, queries = self._open_grid(), np.ascontiguousarray(queries, dtype=np.float32)
+        scores = np.full(rows.shape, -np.inf, dtype=np.float32)
+        if rows.size == 0:
+            return scores
+        if rows.min() < 0:
+            for i, present in enumerate(rows >= 0):
+                if present.any():
+                    places = self._places(rows[i, present])
+                    scores[i, present] = self._scorer(queries[i : i + 1])(self._gather(grid, places))
+            return scores
+        places = self._places(rows)
+        for i in range(len(queries)):
+            scores[i] = self._scorer(queries[i : i + 1])(self._gather(grid, places[i]))
+        return scores
+
+    def scores_of_rows(self, queries: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """(nq, m) float32: exact scores of the same (m,) rows, all present, for every query.
+
+        For many rows; ascending ones are read faster. Beyond the result, takes 1 MB and 8 bytes a query and row of a
+        block.
+        """
+        grid, queries = self._open_grid(), np.ascontiguousarray(queries, dtype=np.float32)
+        scores = np.empty((len(queries), len(rows)), dtype=np.float32)
+        if scores.size == 0:
+            return scores
+        places, scorer = self._places(_present(rows)), self._scorer(queries)
+        block = max(1, _BLOCK_ELEMENTS // self.dimension)
+        for start in range(0, len(rows), block):
+            part = slice(start, start + block)
+            scores[:, part] = scorer(self._gather(grid, places[part]))
+        return scores
+
+    def take(self, rows: NDArray[np.int64]) -> Stored:
+        """(m, d) in the stored dtype: the exact vectors of m rows, all present, in their order."""
+        return self._gather(self._open_grid(), self._places(_present(rows)))
+
+    def _open_grid(self) -> Stored:
+        grid = self._grid
+        if grid is None:
+            raise UsageError("these exact vectors are closed")
+        return grid
+
+    def _places(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Where rows lie on the grid; beyond its end for those beyond the last row."""
+        if len(self._ends) < 2:
+            return rows
+        files = np.searchsorted(self._ends[:-1], rows, side="right")
+        return rows + self._gaps[files]
+
+    def _gather(self, grid: Stored, places: NDArray[np.int64]) -> Stored:
+        """Copy vectors out of the page cache; when the last gather had to wait for the disk, ask for all at once first.
+
+        What this thread read is counted by the kernel, exactly; time would also count waiting for other threads.
+        """
+        before = resource.getrusage(resource.RUSAGE_THREAD)
+        if self._cold:
+            self._prefetch(grid.base, places[places < len(grid)])
+        vectors = grid.take(places, axis=0)
+        after = resource.getrusage(resource.RUSAGE_THREAD)
+        reads = after.ru_inblock - before.ru_inblock + after.ru_majflt - before.ru_majflt
+        self._cold = reads > _READS_WHEN_WARM
+        return vectors
+
+    def _prefetch(self, memory: Any, places: NDArray[np.int64]) -> None:
+        """Ask the kernel for the pages of vectors, adjacent ones together."""
+        if not places.size:
+            return
+        starts = np.sort(places) * self._row_bytes + self._header
+        first, last = starts // mmap.PAGESIZE, (starts + self._row_bytes - 1) // mmap.PAGESIZE
+        apart = np.flatnonzero(first[1:] > last[:-1] + 1)
+        run_starts = first[np.concatenate([[0], apart + 1])].tolist()
+        run_ends = last[np.concatenate([apart, [-1]])].tolist()
+        for start, end in zip(run_starts, run_ends, strict=True):
+            for page in range(start, end + 1, _PAGES_PER_REQUEST):
+                count = min(_PAGES_PER_REQUEST, end + 1 - page)
+                memory.madvise(mmap.MADV_WILLNEED, page * mmap.PAGESIZE, count * mmap.PAGESIZE)
+
+    def _scorer(self, queries: NDArray[np.float32]) -> Callable[[Stored], NDArray[np.float64]]:
+        """A function from (m, d) stored vectors to their (nq, m) scores, each summed in float64."""
+        if self.metric == "l2":
+            return lambda vectors: (
+                -np.asarray(numkong.cdist(queries, _as_float32(vectors), "sqeuclidean")).reshape(
+                    len(queries), len(vectors)
+                )
+            )
+        packed = numkong.dots_pack(queries)
+        return lambda vectors: np.asarray(numkong.dots_packed(_as_float32(vectors), packed)).T
+
+
+def _present(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    if rows.size and rows.min() < 0:
+        raise IndexError("a row is negative: -1 stands for none")
+    return rows
+
+
+def _as_float32(vectors: Stored) -> Any:
+    # NumPy takes 4 ns a number, numkong 0.08.
+    return vectors if vectors.dtype == np.float32 else numkong.astype(vectors, "float32")
+
+
+def _header_bytes(file: VectorFile, dimension: int, dtype: np.dtype[np.floating[Any]]) -> int:
+    """Bytes before the first vector of a file that is what it should be."""
+    try:
+        with file.path.open("rb") as stream:
+            if np.lib.format.read_magic(stream) != (1, 0):
+                raise ValueError("not version 1.0 of the .npy format")  # noqa: TRY301 (as what NumPy finds)
+            shape, by_columns, found = np.lib.format.read_array_header_1_0(stream)
+            header = stream.tell()
+            size = os.fstat(stream.fileno()).st_size
+    except (OSError, ValueError) as error:
+        raise IntegrityError(f"{file.path} cannot be read: {error}") from error
+    if (shape, found, by_columns) != ((file.rows, dimension), dtype, False):
+        raise IntegrityError(
+            f"{file.path}: expected ({file.rows}, {dimension}) {dtype}, got {shape} {found}"
+            + (" by columns" if by_columns else "")
+        )
+    if size < header + file.rows * dimension * dtype.itemsize:
+        raise IntegrityError(f"{file.path} is cut off: {size} bytes")
+    return header
+
+
+def _map_file(path: Path, address: int, length: int) -> None:
+    """Map the first `length` bytes of a file, read-only, over reserved addresses."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        found = _mmap(address, length, mmap.PROT_READ, mmap.MAP_SHARED | _MAP_FIXED, descriptor, 0)
+    finally:
+        os.close(descriptor)
+    if found == _MAP_FAILED:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), str(path))

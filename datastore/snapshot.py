@@ -1,0 +1,331 @@
+"""A version, open for reading: the search path from query vectors to ranked rows.
+
+mask of rows -> each index proposes candidates -> exact vectors decide. What no index covers is scanned exactly, and so is
+whatever an index could not answer as promised.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .calibration import Setting
+from .catalog import Catalog, Mask, open_exact_vectors
+from .costs import exact_rows_us, exact_scan_us
+from .dense_part import DensePart, open_part, rows_of_segments
+from .errors import IntegrityError, SearchTimeoutError
+from .filters import MaskCache, mask_of
+from .hits import Hit, rank, top
+from .index.dense import Vectors
+from .index.dense.exact import ExactIndex
+from .manifest import Manifest, current_version, manifest_path, read_manifest
+from .segment import open_vectors
+
+MASK_CACHE_BYTES = 256 << 20
+# Bounds the arrays of candidates, and how long a search runs past its timeout.
+_QUERIES_PER_BLOCK = 256
+_ROWS_PER_BLOCK = 65_536
+# Candidates an index without a measured curve is asked for: 4 k, at least k + 30.
+_UNMEASURED_FACTOR, _UNMEASURED_EXTRA = 4, 30
+
+
+class Request(NamedTuple):
+    """What is asked of a version; see `Datastore.search`."""
+
+    k: int
+    recall: float = 0.95
+    candidates: int | None = None
+    effort: int | None = None
+    where: str | None = None
+    deadline: float = float("inf")  # of time.monotonic()
+
+    def check_time(self) -> None:
+        if time.monotonic() > self.deadline:
+            raise SearchTimeoutError(
+                "the search took longer than its timeout_s",
+                hint="ask fewer queries at a time, for less recall, or allow more time",
+            )
+
+
+class Ranked(NamedTuple):
+    rows: NDArray[np.int64]  # (nq, k), best first, -1 where there are fewer
+    scores: NDArray[np.float32]  # (nq, k)
+    route: str
+    timings_ms: dict[str, float]
+
+
+class Snapshot:
+    """One version of a store. Immutable and safe for concurrent searches; holds its version against `prune`."""
+
+    def __init__(self, path: Path, manifest: Manifest, masks: MaskCache, hold: int) -> None:
+        self.path = path
+        self.manifest = manifest
+        self.catalog = Catalog(path, manifest)
+        self.masks = masks
+        self._hold = hold  # file descriptor of the manifest, with a shared lock on it
+        self.vectors = open_exact_vectors(self.catalog, manifest)
+        ranges = rows_of_segments(manifest.segments)
+        self.parts = [open_part(path, entry, ranges) for entry in manifest.indexes]
+        self.tail = self._open_tail(ranges)
+
+    @classmethod
+    def open(cls, path: Path, version: int | None, masks: MaskCache) -> Self:
+        """Open a version, the current one by default; see `Datastore.open` for what is raised."""
+        while True:
+            manifest = read_manifest(path, version)
+            hold = _hold(path, manifest.version)
+            if hold is not None:
+                return cls(path, manifest, masks, hold)
+            # The version was pruned between reading and holding it; a newer one is current now.
+            if version is not None or current_version(path) == manifest.version:
+                raise IntegrityError(f"version {manifest.version} of {path} is gone")
+
+    def _open_tail(self, ranges: dict[str, range]) -> DensePart | None:
+        """What no index covers, to be scanned exactly."""
+        covered = {segment for entry in self.manifest.indexes for segment in entry.segments}
+        tail = {segment: rows for segment, rows in ranges.items() if segment not in covered}
+        if not tail:
+            return None
+        return DensePart(ExactIndex(self.sequential_vectors(set(tail))), tail, None)
+
+    def sequential_vectors(self, segments: set[str] | None = None) -> Vectors:
+        """The vectors of the index's space, of all or some segments, for reading from front to back."""
+        parts = [
+            open_vectors(segment.folder, segment.entry, self.manifest.dimension, self.manifest.dtype)
+            for segment in self.catalog.segments
+            if segments is None or segment.entry.id in segments
+        ]
+        return Vectors(parts, self.manifest.metric, self.manifest.dimension)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(_reopen, version=self.version), (self.path.absolute(),)
+
+    def close(self) -> None:
+        if self._hold >= 0:
+            os.close(self._hold)
+            self._hold = -1
+
+    def __del__(self) -> None:
+        # Readers of a version go when the last Hits that point at it do.
+        if hasattr(self, "_hold"):
+            self.close()
+
+    @property
+    def version(self) -> int:
+        return self.manifest.version
+
+    @property
+    def rows(self) -> int:
+        """Rows, the deleted ones included."""
+        return self.catalog.rows
+
+    @property
+    def ram_bytes(self) -> dict[str, int]:
+        return {
+            "index": sum(part.index.ram_bytes for part in self.parts),
+            "rows": self.catalog.first_rows.nbytes
+            + (0 if self.catalog.live is None else self.catalog.live.nbytes),
+            "masks": self.masks.bytes,
+        }
+
+    def read_hits(self, rows: NDArray[np.int64], scores: NDArray[np.float32]) -> list[Hit]:
+        """The passages of m rows with their (m,) scores, in the order given."""
+        return self.catalog.read_hits(rows, scores)
+
+    def mask(self, where: str | None) -> Mask | None:
+        """(rows,) which rows a search may return; None where all are."""
+        live = self.catalog.live
+        if where is None:
+            return live
+        chosen = mask_of(where, self.catalog.metadata_files(), self.masks)
+        return chosen if live is None else chosen & live
+
+    def search(
+        self,
+        queries: NDArray[np.float32],
+        request: Request,
+        exact_queries: NDArray[np.float32] | None = None,
+    ) -> Ranked:
+        """The k best rows for each of (nq, d) queries; `exact_queries` are theirs in the space of the exact vectors."""
+        if exact_queries is None:
+            exact_queries = queries
+        started = time.perf_counter()
+        mask = self.mask(request.where)
+        timings: dict[str, float] = {}
+        if request.where is not None:
+            timings["filter"] = (time.perf_counter() - started) * 1e3
+        route = self._route(request, mask)
+        if len(queries) <= _QUERIES_PER_BLOCK:
+            rows, scores, note = self._search_block(queries, exact_queries, request, mask, route, timings)
+            return Ranked(rows, scores, note, timings)
+        blocks = []
+        for start in range(0, len(queries), _QUERIES_PER_BLOCK):
+            part = slice(start, start + _QUERIES_PER_BLOCK)
+            blocks.append(
+                self._search_block(queries[part], exact_queries[part], request, mask, route, timings)
+            )
+        all_rows, all_scores, notes = zip(*blocks, strict=True)
+        return Ranked(np.concatenate(all_rows), np.concatenate(all_scores), max(notes, key=len), timings)
+
+    def _route(self, request: Request, mask: Mask | None) -> _Route:
+        """How to find the candidates: cheapest first, exactly where that is cheaper or nothing else will do."""
+        if not self.parts:
+            return _Route("exact: no index", None, self.rows)
+        settings: list[Setting] = []
+        widened = False
+        for part in self.parts:
+            setting = self._setting(part, request)
+            if setting is None:
+                best = part.curve.best(request.k).recall if part.curve is not None else 0.0
+                return _Route(
+                    f"exact: the index reaches recall {best:.3f}, {request.recall} was asked for",
+                    None,
+                    self.rows,
+                )
+            settings.append(setting)
+        if mask is None:
+            return _Route("index", settings, self.rows)
+        matches = int(np.count_nonzero(mask))
+        cost_us = 0.0
+        for number, part in enumerate(self.parts):
+            allowed = part.count(mask)
+            if not allowed:
+                continue
+            selectivity = allowed / part.rows
+            setting = settings[number]
+            if setting.effort is not None and request.effort is None and selectivity < 1:
+                effort = _scaled(setting.effort, part.index.efforts, selectivity)
+                widened |= effort != setting.effort
+                setting = settings[number] = setting._replace(effort=effort)
+            cost_us += setting.cost_us / selectivity**0.5
+        if request.candidates is None and request.effort is None:
+            exact_us = min(
+                exact_rows_us(matches, self.manifest.dimension),
+                exact_scan_us(self.rows, self.manifest.dimension),
+            )
+            if exact_us <= cost_us:
+                return _Route(f"exact: {matches:,} of {self.rows:,} rows match", None, matches)
+        return _Route("index, more effort for the filter" if widened else "index", settings, matches)
+
+    def _setting(self, part: DensePart, request: Request) -> Setting | None:
+        """How to ask an index; None where it cannot give the recall that is asked for."""
+        k = request.k
+        found = None
+        if part.curve is not None and (request.candidates is None or request.effort is None):
+            found = part.curve.cheapest(k, request.recall)
+            if found is None and request.candidates is None and request.effort is None:
+                return None
+        if found is None:
+            found = Setting(None, max(_UNMEASURED_FACTOR * k, k + _UNMEASURED_EXTRA), 0.0, 0.004 * part.rows)
+        candidates = found.candidates if request.candidates is None else request.candidates
+        effort = found.effort if request.effort is None else request.effort
+        return found._replace(effort=effort, candidates=max(k, min(candidates, part.rows)))
+
+    def _search_block(
+        self,
+        queries: NDArray[np.float32],
+        exact_queries: NDArray[np.float32],
+        request: Request,
+        mask: Mask | None,
+        route: _Route,
+        timings: dict[str, float],
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32], str]:
+        request.check_time()
+        started = time.perf_counter()
+        if route.settings is None:
+            rows, scores = self._exactly(exact_queries, request, mask)
+            _add(timings, "exact", started)
+            return rows, scores, route.name
+        found, short = self._candidates(queries, route, mask, request)
+        _add(timings, "index", started)
+        request.check_time()
+        started = time.perf_counter()
+        rows, scores = rank(found, self.vectors.scores(exact_queries, found), request.k)
+        name = route.name
+        if short is not None and short.any() and request.candidates is None:
+            # The index ran out of matches near these queries: only all matches are sure to hold the best.
+            rows[short], scores[short] = self._exactly(exact_queries[short], request, mask)
+            name = f"{name}; exact for {int(short.sum())} queries"
+        _add(timings, "rescore", started)
+        return rows, scores, name
+
+    def _candidates(
+        self, queries: NDArray[np.float32], route: _Route, mask: Mask | None, request: Request
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_] | None]:
+        """(nq, m) rows that the indexes propose, and (nq,) for which queries they found fewer than they should."""
+        assert route.settings is not None
+        proposed: list[NDArray[np.int64]] = []
+        short: NDArray[np.bool_] | None = None
+        for part, setting in zip(self.parts, route.settings, strict=True):
+            rows = part.search(queries, setting.candidates, mask, setting.effort).ordinals
+            if mask is not None:
+                expected = min(setting.candidates, part.count(mask))
+                lacking = np.count_nonzero(rows >= 0, axis=1) < expected
+                short = lacking if short is None else short | lacking
+            proposed.append(rows)
+        if self.tail is not None:
+            proposed.append(self.tail.search(queries, request.k, mask, None).ordinals)
+        return (proposed[0] if len(proposed) == 1 else np.concatenate(proposed, axis=1)), short
+
+    def _exactly(
+        self, queries: NDArray[np.float32], request: Request, mask: Mask | None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """The k best of all rows that the mask allows, by exact vectors."""
+        allowed = None if mask is None else np.flatnonzero(mask)
+        total = self.rows if allowed is None else len(allowed)
+        best_rows = np.empty((len(queries), 0), dtype=np.int64)
+        best_scores = np.empty((len(queries), 0), dtype=np.float32)
+        for start in range(0, max(total, 1), _ROWS_PER_BLOCK):
+            request.check_time()
+            stop = min(start + _ROWS_PER_BLOCK, total)
+            block = np.arange(start, stop) if allowed is None else allowed[start:stop]
+            scores = self.vectors.scores_of_rows(queries, block)
+            rows, scores = top(block, scores, request.k)
+            best_rows, best_scores = rank(
+                np.concatenate([best_rows, rows], axis=1),
+                np.concatenate([best_scores, scores], axis=1),
+                request.k,
+            )
+        return best_rows, best_scores
+
+
+class _Route(NamedTuple):
+    name: str
+    settings: list[Setting] | None  # one for each index; None: score all matches exactly
+    matches: int
+
+
+def _scaled(effort: int, efforts: tuple[int, ...], selectivity: float) -> int:
+    """Effort under a filter: a query's nearest matches lie further out, in proportion to the root of their thinness."""
+    wanted = effort / max(selectivity, 1e-9) ** 0.5
+    return next((step for step in efforts if step >= wanted), efforts[-1] if efforts else effort)
+
+
+def _add(timings: dict[str, float], stage: str, started: float) -> None:
+    timings[stage] = timings.get(stage, 0.0) + (time.perf_counter() - started) * 1e3
+
+
+def _hold(path: Path, version: int) -> int | None:
+    """A descriptor with a shared lock on a version's manifest; None where the version has just been pruned."""
+    try:
+        descriptor = os.open(manifest_path(path, version), os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    if os.fstat(descriptor).st_nlink == 0:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _reopen(path: Path, *, version: int) -> Snapshot:
+    return Snapshot.open(path, version, MaskCache(MASK_CACHE_BYTES))
+
+
