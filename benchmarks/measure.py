@@ -121,7 +121,10 @@ def search_all(search: Search, queries: NDArray[np.float32], batch: int = 64) ->
 
 
 class Rate(NamedTuple):
-    per_second: tuple[float, ...]  # queries/s of each round
+    per_second: tuple[
+        float, ...
+    ]  # of each round, by its median call: what other processes take away is not counted
+    sustained: float  # by the time of all calls
     call_seconds: tuple[float, ...]  # of every call, all rounds together
 
     @property
@@ -149,6 +152,9 @@ def interleaved_rates(
                 search(asked)
                 now = time.perf_counter()
                 seconds.append(now - started)
-            rates[name].append(batch * len(seconds) / sum(seconds))
+            rates[name].append(batch / float(np.median(seconds)))
             calls[name].extend(seconds)
-    return {name: Rate(tuple(rates[name]), tuple(calls[name])) for name in searches}
+    return {
+        name: Rate(tuple(rates[name]), batch * len(seconds) / sum(seconds), tuple(seconds))
+        for name, seconds in calls.items()
+    }

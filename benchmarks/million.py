@@ -46,7 +46,8 @@ def exact_neighbours(vectors: Floats, queries: Floats, count: int) -> NDArray[np
         old = np.take_along_axis(best_rows, np.minimum(keep, count - 1), axis=1)
         best_rows = np.where(keep < count, old, start + keep - count)
     order = np.lexsort((best_rows, -best_scores))
-    return np.take_along_axis(best_rows, order, axis=1)
+    ranked: NDArray[np.int64] = np.take_along_axis(best_rows, order, axis=1)
+    return ranked
 
 
 def nearest_passages(passages: NDArray[np.float32]) -> NDArray[np.int64]:

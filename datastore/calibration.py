@@ -28,7 +28,7 @@ Source = Literal["given", "sentences", "rows"]
 """Where the queries came from; `rows` (perturbed rows) are closer to the passages than a user's queries: optimistic."""
 
 _DEPTHS: tuple[Literal[10, 100], ...] = (10, 100)
-_CANDIDATES_PER_HIT = (1, 1.5, 2, 3, 4, 6, 10, 15, 20, 30)
+_CANDIDATES_PER_HIT = (1, 1.5, 2, 3, 4, 6, 10, 15, 20, 30, 50, 100)
 _ALIKE = 1.05  # costs of a model that differ by less do not differ
 _NORMAL_95 = 1.96
 _NO_GAIN = 0.0005  # what more candidates must bring at an effort, or its recall is the coverage
@@ -229,8 +229,8 @@ def read_curve(folder: Path) -> Curve | None:
         return _CURVE.validate_json(raw)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise IntegrityError(f"{file} is not a recall curve: {where}: {first['msg']}", hint=hint) from error
+        where = "".join(f"{part}: " for part in first["loc"])
+        raise IntegrityError(f"{file} is not a recall curve: {where}{first['msg']}", hint=hint) from error
 
 
 class RecallRow(NamedTuple):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
 
 from .batch import SEGMENT_ROWS
@@ -98,5 +99,7 @@ def _rewrite(path: Path, manifest: Manifest, group: list[_Source], number: int) 
             sum(s * source.entry.unread_tokens for s, source in zip(shares, group, strict=True))
         ),
     )
-    key = content_key("compacted", next_version(path), number, [source.entry.id for source in group])
+    # Which rows are live may change after a crash, before the same version is tried again.
+    rows = [(source.entry.id, xxhash.xxh3_64_hexdigest(source.live)) for source in group]
+    key = content_key("compacted", next_version(path), number, rows)
     return publish_segment(path, key, counts, fill)

@@ -44,11 +44,14 @@ def query_us(
 
     `cold_share` is the part of the exact vectors that is not in the page cache.
     """
+    if family == "exact":
+        return exact_scan_us(rows, dimension)
     exact_us = exact_rows_us(candidates, dimension, cold_share=cold_share)
     reduction = parameters.get("reduction")
     if reduction is not None:
-        exact_us += _PROJECTION_US * dimension * reduction["dimension"]
-        dimension = reduction["dimension"]
+        kept = int(reduction["dimension"])
+        exact_us += _PROJECTION_US * dimension * kept
+        dimension = kept
     return exact_us + _index_us(family, parameters, rows, dimension, effort, candidates)
 
 
@@ -75,22 +78,23 @@ def _index_us(
     if family == "flat":
         if parameters.get("engine") == "turbovec":
             return rows * _TURBOVEC_CODE_US * scale
-        return rows * _FAISS_FLAT_CODE_US[parameters["bits"]] * scale
+        return rows * _FAISS_FLAT_CODE_US[int(parameters["bits"])] * scale
     assert effort is not None, f"{family} has efforts"
     if family == "hnsw_sq8":
-        visits = max(effort, candidates) * parameters.get("links", _VISIT_LINKS) / _VISIT_LINKS
+        visits = max(effort, candidates) * int(parameters.get("links", _VISIT_LINKS)) / _VISIT_LINKS
         return visits * _VISIT_US * scale * log(max(rows, 2)) / log(_VISIT_ROWS)
-    lists = parameters["lists"]
+    lists = int(parameters["lists"])
     scanned = rows * min(effort, lists) / lists
     return lists * _CENTROID_US * scale + scanned * _listed_code_us(family, parameters, dimension)
 
 
 def _listed_code_us(family: str, parameters: Mapping[str, Any], dimension: int) -> float:
     if family == "ivf_pq":
+        subquantizers = int(parameters["subquantizers"])
         if parameters["bits"] == 8:
-            return float(parameters["subquantizers"] * _PQ_TABLE_US)
-        return float(_PQ_CODE_US + parameters["subquantizers"] * _PQ_SUBQUANTIZER_US)
+            return subquantizers * _PQ_TABLE_US
+        return _PQ_CODE_US + subquantizers * _PQ_SUBQUANTIZER_US
     scale = dimension / _MEASURED_DIMENSION
     if parameters.get("engine", "faiss") == "faiss":
         return _FAISS_RABITQ_CODE_US * scale
-    return float((_RABITQ_CODE_US + parameters["bits"] * _RABITQ_BIT_US) * scale)
+    return (_RABITQ_CODE_US + int(parameters["bits"]) * _RABITQ_BIT_US) * scale

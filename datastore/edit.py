@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xxhash
@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 from .batch import Batch, Metadata, batches, check_ids, check_rows
 from .catalog import Catalog, read_deletes
 from .compact import compacted
-from .errors import NotFoundError, UsageError
-from .filters import MaskCache, mask_of
-from .files import checksum, crash_point, write_durably, writer_lock
 from .encoders import Encoder
+from .errors import NotFoundError, UsageError
+from .files import checksum, crash_point, write_durably, writer_lock
+from .filters import MaskCache, mask_of
 from .fold import SMALLEST_INDEX, fold, with_queries, write_queries
 from .index.config import IndexConfig
 from .index.dense.vectors import Metric
+from .lookup import hash_ids
 from .manifest import (
     DeletesEntry,
     Manifest,
@@ -81,20 +82,22 @@ def create(
         return commit_next(path, manifest)
 
 
-def add(
-    path: Path,
-    vectors: NDArray[np.floating[Any]],
-    ids: Sequence[str] | None,
-    texts: Sequence[str] | None,
-    metadata: Metadata | None,
-    *,
-    replace: bool,
-    tokens: Sequence[int] | None = None,
-    encoder: Encoder | None = None,
-) -> tuple[Manifest, list[str]]:
-    """Add rows; with `replace`, those whose id is there already take the place of the old ones. Also gives the ids.
+class Rows(NamedTuple):
+    """Rows to add; lists of one length."""
 
-    `tokens`: of each text, for the account. `encoder`: the store's, to make queries that recall is measured with.
+    vectors: NDArray[np.floating[Any]]  # (n, d)
+    ids: Sequence[str] | None = None  # None: new ones are made
+    texts: Sequence[str] | None = None
+    metadata: Metadata | None = None
+
+
+def add(
+    path: Path, blocks: Iterable[Rows], *, replace: bool, encoder: Encoder | None = None, **changes: Any
+) -> tuple[Manifest, list[str]]:
+    """Add rows; with `replace`, those whose id is there already take the place of the old ones. Also gives new ids.
+
+    Blocks are read one at a time. `encoder` is the store's, to make queries that recall is measured with; `changes`
+    go into the manifest.
 
     Raises
     ------
@@ -103,46 +106,59 @@ def add(
     """
     with writer_lock(path):
         manifest = read_manifest(path)
-        names = check_ids(
-            [f"{next_version(path)}-{row}" for row in range(len(vectors))] if ids is None else ids
-        )
-        check_rows(vectors, names, texts, metadata, manifest.dimension)
-        if not len(vectors):
-            return manifest, names
         catalog = Catalog(path, manifest)
-        known = catalog.rows_of_passages(names)
-        if known and not replace:
-            first = next(name for name in names if name in known)
-            raise UsageError(
-                f"{len(known)} of the ids are in the store already, first {first!r}",
-                hint="upsert(…) replaces them",
+        made: list[str] = []
+        added: list[SegmentEntry] = []
+        replaced: list[int] = []
+        seen: list[NDArray[np.uint64]] = []
+        for block in blocks:
+            names = block.ids
+            if names is None:
+                first = sum(entry.rows for entry in added)
+                names = [f"{next_version(path)}-{first + row}" for row in range(len(block.vectors))]
+                made += names
+            names = check_ids(names)
+            check_rows(block.vectors, names, block.texts, block.metadata, manifest.dimension)
+            known = catalog.rows_of_passages(names)
+            if known and not replace:
+                raise UsageError(
+                    f"{len(known)} of the ids are in the store already, first {next(iter(known))!r}",
+                    hint="upsert(…) replaces them",
+                )
+            replaced += known.values()
+            seen.append(hash_ids(names))
+            rows = batches(
+                block.vectors,
+                names,
+                block.texts,
+                block.metadata,
+                metric=manifest.metric,
+                dtype=manifest.dtype,
             )
-        old_rows = np.array(sorted(known.values()), dtype=np.int64)
-        segments = list(_mark_deleted(path, manifest, catalog, old_rows))
-        rows = batches(vectors, names, texts, metadata, metric=manifest.metric, dtype=manifest.dtype)
-        start = 0
-        for batch in rows:
-            stop = start + len(batch.passages)
-            counted = sum(tokens[start:stop]) if tokens is not None else 0
-            segments.append(_publish(path, batch, counted))
-            start = stop
-        changed = manifest.model_copy(update={"segments": tuple(segments), "recipe_hash": None})
+            added += [_publish(path, batch, len(added) + number) for number, batch in enumerate(rows)]
+        if not added:
+            return manifest, made
+        if len(seen) > 1 and len(np.unique(np.concatenate(seen))) < sum(map(len, seen)):
+            raise UsageError("an id occurs in two blocks of rows")
+        old_rows = np.array(sorted(replaced), dtype=np.int64)
+        segments = (*_mark_deleted(path, manifest, catalog, old_rows), *added)
+        changed = manifest.model_copy(update={"segments": segments, "recipe_hash": None, **changes})
         if encoder is not None:
             changed = with_queries(path, changed, encoder)
-        return _commit_folded(path, changed), names
+        return _commit_folded(path, changed), made
 
 
-def _publish(path: Path, batch: Batch, tokens: int) -> SegmentEntry:
+def _publish(path: Path, batch: Batch, number: int) -> SegmentEntry:
     documents = len({(passage.source, passage.document_id) for passage in batch.passages})
     digest = xxhash.xxh3_64_hexdigest(np.ascontiguousarray(batch.vectors).data)
-    # Equal rows that are added again after a crash lead to the same folder; versions keep others apart.
-    key = content_key(next_version(path), digest, [passage._asdict() for passage in batch.passages])
+    # The same rows, added again after a crash, lead to the same folder.
+    key = content_key(next_version(path), number, digest, batch.passages)
 
     def fill(folder: Path) -> int:
         np.save(folder / "vectors.npy", batch.vectors)
         return write_passages(folder, batch.passages)
 
-    return publish_segment(path, key, SegmentCounts(documents, tokens), fill)
+    return publish_segment(path, key, SegmentCounts(documents), fill)
 
 
 def delete(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -9,10 +10,11 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import xxhash
 
-from .errors import CompendiaError
+from .errors import CompendiaError, NotFoundError
 
 _CRASH_AT = "COMPENDIA_CRASH_AT"
 _times_reached: dict[str, int] = {}
@@ -57,10 +59,14 @@ def _temporary_name(path: Path) -> Path:
 def write_durably(path: Path, data: bytes) -> None:
     """Replace `path` by `data` atomically: temporary name, fsync, rename, fsync of the folder."""
     temporary = _temporary_name(path)
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
     crash_point(f"before_rename_of_{path.name}")
     temporary.replace(path)
     fsync(path.parent)
@@ -74,16 +80,20 @@ def published_folder(final: Path) -> Iterator[Path]:
     """
     folder = _temporary_name(final)
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    yield folder
-    for file in sorted(folder.iterdir()):
-        fsync(file)
-    fsync(folder)
+    try:
+        folder.mkdir(parents=True)
+        yield folder
+        for file in sorted(folder.iterdir()):
+            fsync(file)
+        fsync(folder)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)  # a full disk has no room for it until the next write
+        raise
     if final.exists():
         shutil.rmtree(folder)
-        return
-    folder.rename(final)
-    fsync(final.parent)
+    else:
+        folder.rename(final)
+    fsync(final.parent)  # also of a folder that a writer renamed just before it died
 
 
 def remove_folder(folder: Path) -> None:
@@ -102,20 +112,59 @@ def writer_lock(store: Path) -> Iterator[None]:
 
     Raises
     ------
+    NotFoundError
+        If there is no folder `store`.
     CompendiaError
-        If another process holds it.
+        If another process holds it, or the disk is full or cannot be written to.
     """
-    with (store / "LOCK").open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise CompendiaError(
-                f"another process is writing to {store}",
-                hint="wait until it ends, then run the command again",
-            ) from None
-        for leftover in (*store.glob(".*.tmp"), *store.glob("*/.*.tmp"), *store.glob("*/*/.*.tmp")):
-            if leftover.is_dir():
-                shutil.rmtree(leftover)
-            else:
-                leftover.unlink()
+    try:
+        with (store / "LOCK").open("a+") as file, _locked(store, file):
+            for leftover in (*store.glob(".*.tmp"), *store.glob("*/.*.tmp"), *store.glob("*/*/.*.tmp")):
+                if leftover.is_dir():
+                    shutil.rmtree(leftover)
+                else:
+                    leftover.unlink()
+            yield
+    except FileNotFoundError as error:
+        if store.is_dir():
+            raise
+        raise NotFoundError(
+            f"there is no datastore at {store}", hint=f"compendia build FOLDER --out {store}"
+        ) from error
+    except OSError as error:
+        hint = _WRITE_HINTS.get(_disk_error(store, error))
+        if hint is None:
+            raise
+        raise CompendiaError(f"{store} cannot be written to, and stays as it was: {error}", hint=hint) from error
+
+
+@contextmanager
+def _locked(store: Path, file: IO[str]) -> Iterator[None]:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise CompendiaError(
+            f"another process is writing to {store}",
+            hint="wait until it ends, then run the command again",
+        ) from None
+    try:
         yield
+    finally:
+        fcntl.flock(file, fcntl.LOCK_UN)  # closing is not enough: a child forked meanwhile holds it too
+
+
+_WRITE_HINTS = {
+    errno.ENOSPC: "free some space, then run the command again",
+    errno.EDQUOT: "free some space, then run the command again",
+    errno.EROFS: "it can be read; mount it for writing, or copy it, to change it",
+    errno.EACCES: "it can be read; ask its owner for the right to change it",
+    errno.EPERM: "it can be read; ask its owner for the right to change it",
+}
+_FULL_BYTES = 1 << 16
+
+
+def _disk_error(store: Path, error: OSError) -> int | None:
+    """Its number. NumPy gives none when fewer bytes were written than it wanted: then the disk is asked."""
+    if error.errno is None and shutil.disk_usage(store).free < _FULL_BYTES:
+        return errno.ENOSPC
+    return error.errno

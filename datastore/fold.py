@@ -55,9 +55,7 @@ def fold(store: Path, manifest: Manifest) -> tuple[IndexEntry, ...]:
     return tuple(kept)
 
 
-def build(
-    store: Path, manifest: Manifest, segments: Sequence[SegmentEntry]
-) -> list[IndexEntry]:
+def build(store: Path, manifest: Manifest, segments: Sequence[SegmentEntry]) -> list[IndexEntry]:
     """One index over some segments, in their order; none where they are too few. What is on disk is used as it is."""
     rows = sum(entry.rows for entry in segments)
     plan = plan_index(rows, manifest.dimension, manifest.metric, manifest.index)

@@ -18,7 +18,9 @@ Table = NDArray[np.uint64]
 def hash_ids(ids: Sequence[str]) -> NDArray[np.uint64]:
     """(n,) xxh3-64 of each id. Different ids may share one: whoever looks up compares the ids themselves."""
     digest = xxhash.xxh3_64_intdigest
-    return np.fromiter((digest(text.encode()) for text in ids), dtype=np.uint64, count=len(ids))
+    # What is no valid text is the id of nothing; it is asked for all the same.
+    encoded = (text.encode("utf-8", "surrogatepass") for text in ids)
+    return np.fromiter(map(digest, encoded), dtype=np.uint64, count=len(ids))
 
 
 def write_lookup(path: Path, ids: Sequence[str]) -> None:

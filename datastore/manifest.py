@@ -80,9 +80,7 @@ class Manifest(_Frozen):
     format: int = FORMAT
     version: int = Field(ge=1)
     parent: int | None
-    build: Name | None = Field(
-        default=None, description="builds/<build>.json holds times, host and funnel"
-    )
+    build: Name | None = Field(default=None, description="builds/<build>.json holds times, host and funnel")
     recipe_hash: str | None = Field(
         default=None, description="Of the recipe that made all of this; None once rows were added or deleted"
     )
@@ -153,7 +151,9 @@ def read_manifest(store: Path, version: int | None = None) -> Manifest:
     if isinstance(found, int) and found != FORMAT:
         raise IntegrityError(
             f"{path} has format {found}, this Compendia reads format {FORMAT}",
-            hint="pip install --upgrade compendia" if found > FORMAT else "build the store again, into a new folder",
+            hint="pip install --upgrade compendia"
+            if found > FORMAT
+            else "build the store again, into a new folder",
         )
     try:
         return Manifest.model_validate(raw)

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numkong
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from .errors import IntegrityError, UsageError
 from .index.dense.vectors import Metric
@@ -29,9 +29,8 @@ _BLOCK_ELEMENTS = 1 << 17  # float16 and float32 copies of what is scored at onc
 # Rows are asked for ahead when the last gather had to read more than two pages from disk, counted in 512-byte blocks
 # and major faults. Asking costs 0.6 µs for a row that is in memory, a page fault 65 µs for one that is not.
 _READS_WHEN_WARM = 2 * (mmap.PAGESIZE // 512 + 1)
-_PAGES_PER_REQUEST = (
-    32  # Linux cuts a longer request to what it reads ahead for this device, 128 KiB as a rule
-)
+# Linux cuts a longer request to what it reads ahead for this device, 128 KiB as a rule.
+_PAGES_PER_REQUEST = 32
 
 # Python's mmap cannot place a file at an address, the C library's can.
 _mmap = ctypes.CDLL(None, use_errno=True).mmap
@@ -63,7 +62,7 @@ class ExactVectors:
         self,
         files: Sequence[VectorFile],
         dimension: int,
-        dtype: type[np.float16 | np.float32],
+        dtype: DTypeLike,
         metric: Metric,
     ) -> None:
         """Map the files.
@@ -74,7 +73,7 @@ class ExactVectors:
             If a file is not a whole C-ordered (rows, dimension) array of `dtype`.
         """
         self.dimension = dimension
-        self.dtype: np.dtype[np.floating[Any]] = np.dtype(dtype)
+        self.dtype: np.dtype[Any] = np.dtype(dtype)
         self.metric = metric
         files = [file for file in files if file.rows]
         headers = [_header_bytes(file, dimension, self.dtype) for file in files]
@@ -115,35 +114,23 @@ class ExactVectors:
         """
         grid, queries = self._open_grid(), np.ascontiguousarray(queries, dtype=np.float32)
         scores = np.full(rows.shape, -np.inf, dtype=np.float32)
-        if rows.size == 0:
-            return scores
-        if rows.min() < 0:
-            for i, present in enumerate(rows >= 0):
-                if present.any():
-                    places = self._places(rows[i, present])
-                    scores[i, present] = self._scorer(queries[i : i + 1])(self._gather(grid, places))
-            return scores
-        places = self._places(rows)
-        for i in range(len(queries)):
-            scores[i] = self._scorer(queries[i : i + 1])(self._gather(grid, places[i]))
+        some_absent = rows.size > 0 and rows.min() < 0
+        places = rows if some_absent else self._places(rows)
+        for line, query, own in zip(scores, queries, places, strict=True):
+            if some_absent:
+                present = own >= 0
+                line[present] = self._scores_at(grid, query[None], self._places(own[present]))[0]
+            else:
+                line[:] = self._scores_at(grid, query[None], own)[0]
         return scores
 
     def scores_of_rows(self, queries: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """(nq, m) float32: exact scores of the same (m,) rows, all present, for every query.
 
-        For many rows; ascending ones are read faster. Beyond the result, takes 1 MB and 8 bytes a query and row of a
-        block.
+        Ascending rows are read faster. Takes 1 MB beside the result, and 3 KB a query.
         """
-        grid, queries = self._open_grid(), np.ascontiguousarray(queries, dtype=np.float32)
-        scores = np.empty((len(queries), len(rows)), dtype=np.float32)
-        if scores.size == 0:
-            return scores
-        places, scorer = self._places(_present(rows)), self._scorer(queries)
-        block = max(1, _BLOCK_ELEMENTS // self.dimension)
-        for start in range(0, len(rows), block):
-            part = slice(start, start + block)
-            scores[:, part] = scorer(self._gather(grid, places[part]))
-        return scores
+        queries = np.ascontiguousarray(queries, dtype=np.float32)
+        return self._scores_at(self._open_grid(), queries, self._places(_present(rows)))
 
     def take(self, rows: NDArray[np.int64]) -> Stored:
         """(m, d) in the stored dtype: the exact vectors of m rows, all present, in their order."""
@@ -162,6 +149,20 @@ class ExactVectors:
         files = np.searchsorted(self._ends[:-1], rows, side="right")
         return rows + self._gaps[files]
 
+    def _scores_at(
+        self, grid: Stored, queries: NDArray[np.float32], places: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """(nq, m) scores of the same m places for every query."""
+        scores = np.empty((len(queries), len(places)), dtype=np.float32)
+        if scores.size == 0:
+            return scores
+        scorer = self._scorer(queries)
+        block = max(1, _BLOCK_ELEMENTS // self.dimension)
+        for start in range(0, len(places), block):
+            part = slice(start, start + block)
+            scores[:, part] = scorer(self._gather(grid, places[part]))
+        return scores
+
     def _gather(self, grid: Stored, places: NDArray[np.int64]) -> Stored:
         """Copy vectors out of the page cache; when the last gather had to wait for the disk, ask for all at once first.
 
@@ -178,7 +179,7 @@ class ExactVectors:
 
     def _prefetch(self, memory: Any, places: NDArray[np.int64]) -> None:
         """Ask the kernel for the pages of vectors, adjacent ones together."""
-        if not places.size:
+        if places.size == 0:
             return
         starts = np.sort(places) * self._row_bytes + self._header
         first, last = starts // mmap.PAGESIZE, (starts + self._row_bytes - 1) // mmap.PAGESIZE
@@ -213,7 +214,7 @@ def _as_float32(vectors: Stored) -> Any:
     return vectors if vectors.dtype == np.float32 else numkong.astype(vectors, "float32")
 
 
-def _header_bytes(file: VectorFile, dimension: int, dtype: np.dtype[np.floating[Any]]) -> int:
+def _header_bytes(file: VectorFile, dimension: int, dtype: np.dtype[Any]) -> int:
     """Bytes before the first vector of a file that is what it should be."""
     try:
         with file.path.open("rb") as stream:

@@ -168,9 +168,7 @@ class Segment:
         self.folder = folder
         try:
             self._source = pa.memory_map(str(folder / "passages.arrow"))
-            self._passages = pa.ipc.open_file(
-                self._source, options=pa.ipc.IpcReadOptions(use_threads=False)
-            )
+            self._passages = pa.ipc.open_file(self._source, options=pa.ipc.IpcReadOptions(use_threads=False))
             self._passage_ids = _open_lookup(folder / "passage_ids.npy", entry.rows)
             self._document_ids = _open_lookup(folder / "document_ids.npy", entry.rows)
         except (OSError, ValueError) as error:

@@ -20,15 +20,13 @@ PASSAGE_BYTES = 650.0
 _READ_BYTES_PER_US = 1_000  # from disk, in order
 _LOOKUP_BYTES = 32  # hash and position, of the passage's id and of its document's
 
-# A batch of 64 queries needs so many times less of the index's time a query (one core, a million rows).
-_BATCH_GAIN = {"flat": 6.2, "ivf_pq": 2.2, "ivf_rabitq": 1.0, "hnsw_sq8": 1.05}
-
 # Building, on two cores of an AMD EPYC (Zen 5).
 _MULTIPLY_ADDS_PER_S = 9e10  # float32 GEMM
 _SAMPLES_PER_LIST = 50
 _ITERATIONS = 10
 _MEASURED_DIMENSION = 384
 _MEASURED_GRAPH_ROWS = 250_000
+_FAISS_ENCODE_US = {1: 2, 2: 13, 3: 23, 4: 25, 8: 0.6}  # RaBitQ codes; of 8 bits, scalar ones
 
 
 @dataclass(frozen=True)
@@ -123,7 +121,7 @@ def _query_us(
     exact_us = exact_rows_us(setting.candidates, dimension, cold_share=cold_share)
     index_us = query_us(index.family, index.parameters, rows, dimension, setting.effort, setting.candidates)
     index_us -= exact_rows_us(setting.candidates, dimension)
-    return {1: index_us + exact_us, 64: index_us / _BATCH_GAIN[index.family] + exact_us}
+    return {1: index_us + exact_us, 64: index_us / _batch_gain(index) + exact_us}
 
 
 def _index_ram(index: Plan | None, rows: int, dimension: int, total: int) -> dict[str, int]:
@@ -154,13 +152,22 @@ def _build_s(index: Plan | None, rows: int, dimension: int) -> dict[str, float]:
 def _encode_us(index: Plan, rows: int, dimension: int) -> float:
     """Of one vector; measured at 384 dimensions."""
     scale = dimension / _MEASURED_DIMENSION
-    if index.family == "ivf_pq":
-        # Each subquantiser compares its share of the vector with its centroids: 14 µs at 192 of 4 bits, 8 at 96.
-        centroids: int = 2 ** int(index.parameters["bits"])
-        return 2 * scale + 0.0625 * int(index.parameters["subquantizers"]) * centroids / 16
     if index.family == "hnsw_sq8":
         return 83 * scale * log(max(rows, 2)) / log(_MEASURED_GRAPH_ROWS)
-    return (0.6 if index.family == "ivf_rabitq" else 2.0) * scale * int(index.parameters["bits"])
+    bits = int(index.parameters["bits"])
+    if index.family == "ivf_pq":
+        # Each subquantizer compares its share of the vector with its centroids: 14 µs at 192 of 4 bits, 8 at 96.
+        return 2 * scale + 0.0625 * int(index.parameters["subquantizers"]) * float(2**bits) / 16
+    if index.parameters.get("engine", "faiss") == "faiss":
+        return _FAISS_ENCODE_US[bits] * scale
+    return (2.0 if index.family == "flat" else 0.6) * bits * scale
+
+
+def _batch_gain(index: Plan) -> float:
+    """How many times less of the index's time a query takes among 64; one core, a million rows."""
+    if index.family == "flat":
+        return 6.2 if index.parameters["engine"] == "turbovec" else 1.0
+    return 2.2 if index.family == "ivf_pq" and index.parameters["bits"] == 4 else 1.0
 
 
 def as_json(plan: StorePlan) -> dict[str, Any]:

@@ -327,5 +327,3 @@ def _hold(path: Path, version: int) -> int | None:
 
 def _reopen(path: Path, *, version: int) -> Snapshot:
     return Snapshot.open(path, version, MaskCache(MASK_CACHE_BYTES))
-
-

@@ -440,17 +440,11 @@ class Datastore:
             if texts is None:
                 raise UsageError("add needs vectors, or texts for the store's encoder")
             vectors = self.encoder.encode_passages(check_queries(texts))
-        manifest, names = edit.add(
-            self.path,
-            np.asarray(vectors),
-            ids,
-            texts,
-            metadata,
-            replace=replace,
-            encoder=self.encoder if texts is not None and manifest.encoder is not None else None,
-        )
+        encoder = self.encoder if texts is not None and manifest.encoder is not None else None
+        rows = edit.Rows(np.asarray(vectors), ids, texts, metadata)
+        manifest, made = edit.add(self.path, [rows], replace=replace, encoder=encoder)
         self._move_to(manifest.version)
-        return names
+        return made if ids is None else list(ids)
 
     def delete(
         self,

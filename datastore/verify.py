@@ -130,9 +130,10 @@ def _index_faults(store: Datastore, live: NDArray[np.int64]) -> Iterator[str]:
 
 def _length_faults(store: Datastore) -> Iterator[str]:
     step = 65_536
-    for start in range(0, len(store), step):
-        rows = np.arange(start, min(start + step, len(store)))
-        lengths = np.linalg.norm(store.read_vectors(rows).astype(np.float32), axis=1)
+    rows = store.snapshot.rows
+    for start in range(0, rows, step):
+        here = np.arange(start, min(start + step, rows))
+        lengths = np.linalg.norm(store.read_vectors(here).astype(np.float32), axis=1)
         bad = np.flatnonzero(~(np.abs(lengths - 1.0) < 0.01))
         if len(bad):
             yield f"row {start + int(bad[0])} and {len(bad) - 1} more have vectors whose length is not one"

@@ -51,8 +51,6 @@ def commit_next(store: Path, manifest: Manifest) -> Manifest:
 
     The caller holds the writer lock.
     """
-    numbered = manifest.model_copy(
-        update={"version": next_version(store), "parent": current_version(store)}
-    )
+    numbered = manifest.model_copy(update={"version": next_version(store), "parent": current_version(store)})
     commit(store, numbered)
     return numbered

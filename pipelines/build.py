@@ -13,8 +13,8 @@ import xxhash
 from datastore import UsageError
 from datastore.encoders import EncoderFingerprint, load_encoder
 from datastore.files import remove_folder, writer_lock
-from datastore.machine import available_cores
 from datastore.fold import fold, with_queries
+from datastore.machine import available_cores
 from datastore.manifest import (
     FORMAT,
     Manifest,
@@ -35,7 +35,17 @@ from .recipe import Recipe, ShardConfig
 from .sources import SourceConfig, Unit, reader_version, units
 from .stages import ChunkTask, Draft, EmbedTask, ReadTask, Shard, chunk_shard, embed_segment, read_units
 
-_OWN_NAMES = {"LOCK", "work", "segments", "indexes", "builds", "versions", "CURRENT"}
+_OWN_NAMES = {
+    "LOCK",
+    "CURRENT",
+    "work",
+    "segments",
+    "indexes",
+    "deletes",
+    "calibration",
+    "builds",
+    "versions",
+}
 
 
 def _is_ours(name: str) -> bool:

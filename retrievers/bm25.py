@@ -103,23 +103,29 @@ class Bm25Retriever:
         if number_of:  # bm25s cannot index a corpus without a single term
             self._index.index((ids, number_of), create_empty_token=False, show_progress=False)
 
-    def retrieve(self, queries: Sequence[str], k: int) -> Hits:
+    def retrieve(self, queries: Sequence[str], k: int, where: str | None = None) -> Hits:
         """Passages that share a term with the query; one without is no hit."""
         queries = check_request(queries, k)
+        mask = self._snapshot.mask(where)
+        refused = None if where is None or mask is None else ~mask[self._rows]
         started = time.perf_counter()
         rows = np.full((len(queries), k), -1, dtype=np.int64)
         scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
         for i, terms in enumerate(split_terms(queries, self._language)):
             known = [self._vocabulary[term] for term in terms if term in self._vocabulary]
             if known:
-                places, scores[i] = _best(self._index.get_scores_from_ids(known), k)
+                places, scores[i] = _best(self._index.get_scores_from_ids(known), k, refused)
                 rows[i] = np.where(places < 0, -1, self._rows[places])
         timings_ms = {"bm25": (time.perf_counter() - started) * 1e3}
         return Hits(self._snapshot.version, rows, scores, self._snapshot, timings_ms)
 
 
-def _best(scores: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The k highest of (n,) scores that are above 0; ties by row ascending."""
+def _best(
+    scores: NDArray[np.float32], k: int, refused: NDArray[np.bool_] | None
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The k highest of (n,) scores that are above 0 and not refused; ties by row ascending."""
+    if refused is not None:
+        scores = np.where(refused, 0, scores)
     rows = np.flatnonzero(scores > 0)
     if len(rows) > k:
         # Everything that ties with the k-th stays: `rank` decides among them.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datastore import Datastore, Hits, UsageError
 from datastore.checks import integer
 
-from .parameters import written
+from .parameters import number, written
 from .protocol import check_request
 
 
@@ -20,18 +20,24 @@ class Dense:
     ----------
     candidates
         Rows that the index proposes and exact vectors decide about, hence the most hits there can be.
-        None: 4 k, at least k + 30.
+        None: as many as `recall` needs.
+    recall
+        Share of the true nearest that the index must find, as measured when it was built.
     """
 
     candidates: int | None = None
+    recall: float = 0.95
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "recall", number("recall", self.recall))
+        if not 0 < self.recall <= 1:
+            raise UsageError(f"recall must be above 0 and at most 1, got {self.recall}")
         if self.candidates is not None:
             object.__setattr__(self, "candidates", integer("candidates", self.candidates, at_least=1))
 
-    def __call__(self, *, candidates: int | None = candidates) -> Dense:
+    def __call__(self, *, candidates: int | None = candidates, recall: float = recall) -> Dense:
         """A chain with these parameters; what is not given has its default."""
-        return Dense(candidates)
+        return Dense(candidates, recall)
 
     def __repr__(self) -> str:
         return written("dense", self)
@@ -45,7 +51,7 @@ class DenseRetriever:
     chain: Dense
     store: Datastore
 
-    def retrieve(self, queries: Sequence[str], k: int) -> Hits:
+    def retrieve(self, queries: Sequence[str], k: int, where: str | None = None) -> Hits:
         texts = check_request(queries, k)
         candidates = self.chain.candidates
         if candidates is not None and candidates < k:
@@ -53,7 +59,7 @@ class DenseRetriever:
                 f"{self.chain} has at most {candidates} hits, {k} were asked for",
                 hint=f"dense(candidates={4 * k}); a fusion asks each of its arms for depth hits, 100 if not set",
             )
-        return self.store.search(texts, k, candidates=candidates)
+        return self.store.search(texts, k, candidates=candidates, recall=self.chain.recall, where=where)
 
 
 dense = Dense()

@@ -132,10 +132,10 @@ class FusionRetriever:
     store: Datastore
     arms: tuple[Retriever, ...]
 
-    def retrieve(self, queries: Sequence[str], k: int) -> Hits:
+    def retrieve(self, queries: Sequence[str], k: int, where: str | None = None) -> Hits:
         texts = check_request(queries, k)
         depth = min(max(self.chain.depth, k), max(len(self.store), 1))
-        found = [arm.retrieve(texts, depth) for arm in self.arms]
+        found = [arm.retrieve(texts, depth, where) for arm in self.arms]
         if len({hits.version for hits in found}) > 1:
             raise UsageError(
                 "the store has moved on since the chain was bound to it: rows of two versions cannot be fused",

@@ -13,13 +13,15 @@ from datastore.store import check_queries
 class Retriever(Protocol):
     """Texts in, ranked passages of one version of one store out. Safe for concurrent use."""
 
-    def retrieve(self, queries: Sequence[str], k: int) -> Hits:
-        """The k best passages for each query; `timings_ms` has a key for each stage.
+    def retrieve(self, queries: Sequence[str], k: int, where: str | None = None) -> Hits:
+        """The k best passages for each query, of those that `where` allows; `timings_ms` has a key for each stage.
+
+        `where` is a condition in SQL over the store's metadata, as in `Datastore.search`.
 
         Raises
         ------
         UsageError
-            If k is not positive, or a query is empty or not a string.
+            If k is not positive, a query is empty or not a string, or `where` is no condition over the metadata.
         """
 
 

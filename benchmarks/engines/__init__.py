@@ -9,6 +9,7 @@ A file is a module of
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -54,7 +55,7 @@ def sample(vectors: NDArray[Any], count: int, seed: int = 0) -> NDArray[np.float
 
 def lists_for(rows: int) -> int:
     """Inverted lists: 4 √n, as the planner of ours takes."""
-    return round(4 * np.sqrt(rows))
+    return round(4 * math.sqrt(rows))
 
 
 def lean_rescoring(propose: Propose, vectors: NDArray[np.float16], point: Point) -> Search:

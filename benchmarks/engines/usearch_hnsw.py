@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +42,7 @@ def build(
 def open_engine(folder: Path) -> Propose:
     from usearch.index import Index
 
-    index = Index.restore(str(folder / "index.usearch"))
+    index: Any = Index.restore(str(folder / "index.usearch"))
 
     def propose(queries: NDArray[np.float32], effort: int, count: int) -> NDArray[np.int64]:
         index.expansion_search = effort

@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from . import build, evaluate, info, plan, search, verify
+from . import add, build, delete, diff, evaluate, info, plan, search, verify, versions
 
 app = typer.Typer(
     name="compendia",
@@ -36,6 +36,12 @@ app.command("search")(search.search)
 app.command("info")(info.info)
 app.command("verify")(verify.verify)
 app.command("plan")(plan.plan)
+app.command("add")(add.add)
+app.command("delete")(delete.delete)
+app.command("compact")(versions.compact)
+app.command("prune")(versions.prune)
+app.command("rollback")(versions.rollback)
+app.command("diff")(diff.diff)
 app.add_typer(evaluate.app, name="eval")
 
 

@@ -15,7 +15,10 @@ SCHEMA = "compendia.build/1"
 
 def build(
     recipe: Annotated[
-        str, typer.Argument(help="A recipe (.yaml), or a folder of txt, md, html, jsonl or parquet files.")
+        str,
+        typer.Argument(
+            help="A recipe (.yaml), a folder of txt, md, html, jsonl or parquet files, or vectors (.npy, .parquet)."
+        ),
     ],
     out: Annotated[Path | None, typer.Option(help="Folder of the store.")] = None,
     settings: Annotated[
@@ -33,12 +36,33 @@ def build(
     repair: Annotated[
         bool, typer.Option("--repair", help="Compare all checksums and make again what is damaged.")
     ] = False,
+    vectors: Annotated[
+        str | None,
+        typer.Option(
+            "--vectors", help="The column that holds vectors, in a Parquet file or a folder of them."
+        ),
+    ] = None,
+    metric: Annotated[
+        str, typer.Option(help="Of vectors of your own: cosine, inner_product or l2.")
+    ] = "cosine",
     as_json: Json = False,
 ) -> None:
     """Build a store from a recipe or a folder, or go on with an interrupted build."""
     from .._folders import require
 
     datastore, pipelines = require("datastore"), require("pipelines")
+    if vectors is not None or (Path(recipe).is_file() and pipelines.holds_vectors(Path(recipe))):
+        if out is None:
+            raise datastore.UsageError("where should the store go?", hint="add --out FOLDER")
+        built = pipelines.build_from_vectors(Path(recipe), out, column=vectors, metric=metric)
+        with datastore.Datastore.open(out) as store:
+            info = datastore.describe(store)
+        if as_json:
+            print_json({**info, "schema": SCHEMA, "changed": built.changed, "seconds": {}})
+        else:
+            state = "is" if built.changed else "was already"
+            typer.echo(f"{out} {state} at version {built.version}: {info['passages']:,} passages")
+        return
     if executor not in ("serial", "process", "ray"):
         raise datastore.UsageError(f"there is no executor {executor!r}", hint="serial, process or ray")
     report: BuildReport = pipelines.build(

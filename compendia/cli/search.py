@@ -20,6 +20,9 @@ def search(
     query: Annotated[str, typer.Argument(help="A question in plain words.")],
     k: Annotated[int, typer.Option("-k", "--hits", help="How many hits.")] = 5,
     retriever: Annotated[str, typer.Option(help="dense, bm25, rrf, weighted, or a chain of them.")] = "dense",
+    where: Annotated[
+        str | None, typer.Option(help="A condition over the metadata: \"source = 'wiki' AND year >= 2020\".")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Ask a store a question."""
@@ -31,7 +34,7 @@ def search(
         chain = retrievers.parse(retriever)
         bound = chain.on(opened)
         loading_ms = (time.perf_counter() - started) * 1e3
-        result = bound.retrieve([query], k)
+        result = bound.retrieve([query], k, where)
         reading = time.perf_counter()
         hits: list[Hit] = result[0]
         text_ms = (time.perf_counter() - reading) * 1e3

@@ -120,6 +120,15 @@ _TYPES = {
 }
 
 
+def refusal(what: str) -> UsageError:
+    """The error that says what is not allowed, and lists what is."""
+    return UsageError(
+        f"a filter cannot use {what}",
+        hint="allowed: = <> < <= > >= AND OR NOT IN BETWEEN LIKE ILIKE, IS NULL, IS DISTINCT FROM, + - * / % ||, "
+        f"CAST, coalesce, {', '.join(sorted(FUNCTIONS))}",
+    )
+
+
 def _common(kinds: Sequence[Kind]) -> Kind:
     """The kind in which values are compared."""
     for kind in ("any", "moment", "number"):

@@ -17,4 +17,6 @@ class IndexConfig(BaseModel):
         default_factory=dict, description="Of the family; what is not given is chosen for the size"
     )
     ram_bytes: int | None = Field(default=None, ge=1, description="Budget for the open index; None: no limit")
-    recall: float = Field(default=0.95, gt=0, lt=1, description="recall@10 that the index must be able to reach")
+    recall: float = Field(
+        default=0.95, gt=0, lt=1, description="recall@10 that the index must be able to reach"
+    )

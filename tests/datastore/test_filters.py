@@ -19,6 +19,7 @@ from datastore import CompendiaError, IntegrityError, UsageError
 from datastore.filters import MaskCache, MetadataFile, mask_of, matches, parse
 from datastore.filters.cache import ENTRY_BYTES
 from datastore.filters.evaluate import locked_connection
+from datastore.filters.expressions import CASTS, FUNCTIONS
 from datastore.segment import Passage, write_passages
 
 
@@ -485,6 +486,7 @@ INJECTIONS = {
     "lowr(a) = 'x'": 'did you mean "lower"',
     "lower(a, b) = 'x'": "takes 1 arguments, got 2",
     "a = 1e999": "too large",
+    "a = " + "9" * 5_000: "too large",
     "year IN (2020, 'unknown')": "both texts and numbers",
     "a AS b": "cannot be read|an alias|function row",
     "a = 1\0": "NUL",
@@ -590,13 +592,76 @@ def test_the_names_used_are_known():
     assert predicate.flags == {"flag"}
 
 
+@settings(max_examples=40)
 @given(st.text(max_size=30))
 def test_any_text_is_read_or_refused(where):
     try:
         predicate = parse(where)
     except UsageError:
         return
-    assert parse(predicate.sql).columns == predicate.columns
+    assert all(name in where for name in predicate.columns)
+
+
+def calls(inner):
+    """Every operation on arguments of any kind, fitting or not."""
+    functions = st.sampled_from(sorted(FUNCTIONS.items())).flatmap(
+        lambda item: st.lists(
+            inner, min_size=len(item[1].takes) - item[1].optional, max_size=len(item[1].takes)
+        ).map(lambda terms: f"{item[0]}({', '.join(terms)})")
+    )
+    symbols = ["=", "<", "IS DISTINCT FROM", "+", "-", "*", "/", "%", "||", "AND", "OR"]
+    infix = st.tuples(inner, st.sampled_from(symbols), inner).map(lambda t: f"({' '.join(t)})")
+    casts = st.tuples(inner, st.sampled_from(sorted(CASTS))).map(lambda t: f"CAST({t[0]} {t[1]})")
+    others = st.tuples(
+        inner,
+        inner,
+        st.sampled_from(
+            [
+                "coalesce({}, {})",
+                "({} IN ({}, NULL))",
+                "({0} BETWEEN {1} AND {0})",
+                "(-{})",
+                "(NOT {})",
+                "({} IS NULL)",
+                "({} LIKE '%a_%')",
+            ]
+        ),
+    ).map(lambda t: t[2].format(t[0], t[1]))
+    return functions | infix | casts | others
+
+
+ANYTHING = st.recursive(
+    st.sampled_from(
+        ["v", "w", "NULL", "TRUE", "'a'", "'nan'", "'2020-01-01'", "0", "-1", "1e308", str(2**100)]
+    ),
+    calls,
+    max_leaves=6,
+)
+HARD_VALUES = [
+    {"v": [0, 2**63 - 1, -(2**63), None], "w": ["", "inf", "12345678901234567890", None]},
+    {"v": ["x", "-1", "1e400", "9999-12-31"], "w": [True, False, None, True]},
+    {"v": [np.nan, np.inf, 1e308, -0.0], "w": pa.array([0, -(2**62), 2**62, None], pa.timestamp("us"))},
+    {"w": [[1], [], None, [2]]},
+]
+
+
+@settings(max_examples=80)
+@given(st.tuples(ANYTHING, ANYTHING).map(lambda t: f"{t[0]} = {t[1]}"))
+def test_no_mixture_of_kinds_fails_where_it_is_evaluated(tmp_path_factory, where):
+    try:
+        predicate = parse(where)
+    except UsageError:
+        return
+    folder = tmp_path_factory.mktemp("segments")
+    files = []
+    for number, columns in enumerate(HARD_VALUES):
+        pq.write_table(pa.table(columns), folder / f"{number}.parquet")
+        files.append(MetadataFile(str(number), folder / f"{number}.parquet", 4))
+    try:
+        mask = mask_of(predicate, files, MaskCache(1 << 20))
+    except UsageError:
+        return
+    assert mask.shape == (16,)
 
 
 # The locked database, should something get through.
@@ -654,6 +719,15 @@ def test_patterns_that_backtrack_do_not(segments):
 
     assert rows("title LIKE '" + "%a_" * 30 + "%b'", files) == []
     assert rows("title ILIKE '" + "%A" * 30 + "%b'", files) == []
+
+
+def test_every_character_of_a_pattern_but_two_stands_for_itself(segments):
+    letters = "".join(map(chr, range(1, 128))) + "é日"
+    files = segments({"t": ["x" + letters, "xy" + letters[1:], letters]})
+    pattern = "_" + re.sub("([%_!])", r"!\1", letters)
+
+    assert rows(f"t LIKE {text(pattern)} ESCAPE '!'", files) == [0]
+    assert rows(f"t ILIKE {text(pattern.upper())} ESCAPE '!'", files) == [0]
 
 
 # The cache.

@@ -12,8 +12,9 @@ from datastore.checks import parse_bytes
 from datastore.errors import OverBudgetError, UsageError
 from datastore.expected import coverage, expect
 from datastore.index.config import IndexConfig
-from datastore.index.dense import Plan, index_footprint
-from datastore.planner import alternatives, lists_for, plan_index, ram_bytes, subquantizers_for
+from datastore.index.dense import Plan
+from datastore.planner import alternatives, plan_index, ram_bytes
+from datastore.preference import lists_for, subquantizers_for
 from datastore.sizing import plan_store
 
 AUTO = IndexConfig()
@@ -174,7 +175,7 @@ def test_compactds_takes_what_its_paper_says():
             family="ivf_pq", parameters={"lists": 65_536, "subquantizers": subquantizers, "bits": 8}
         )
         ram = plan_store(1_851_800_000, 768, "inner_product", config).ram_bytes
-        assert ram["codes"] + ram["ids"] == pytest.approx(gib * 2**30, rel=0.005)
+        assert ram["codes"] + ram["ids"] == pytest.approx(gib * 2**30, rel=0.01)
 
 
 # Expectations
@@ -258,7 +259,7 @@ def test_what_a_refusal_suggests_fits(rows, dimension, share, recall, family):
     except OverBudgetError:
         pass
     else:
-        assume(False)  # noqa: FBT003 (hypothesis' way to skip)
+        assume(False)
     instead = alternatives(rows, dimension, "cosine", config)
     assert instead.needed_bytes > (config.ram_bytes or 0)
     plan_index(rows, dimension, "cosine", config.model_copy(update={"ram_bytes": instead.needed_bytes}))

@@ -17,11 +17,14 @@ from numpy.typing import NDArray
 
 from ...errors import UsageError, optional_import
 from . import Candidates, DenseIndex, Footprint, Metric, Vectors
-from .faiss_engine import damaged, metric_type, read_index, run_search, selector
+from .arrays import damaged, load_array
+from .faiss_engine import metric_type, run_search, selector, view
 
 Engine = Literal["turbovec", "faiss"]
 
-_FAISS_FILE = "codes.faiss"
+_CODES_FILE = "codes.npy"
+_TRAINED_FILE = "trained.npy"  # the mean of RaBitQ, the ranges of the scalar quantiser
+_KIND_FILE = "kind.npy"  # bits and metric
 _TURBOVEC_FILE = "codes.tv"
 _TRAINING_ROWS = 65_536  # per-dimension ranges and means; more rows do not move them
 _CALIBRATION_ROWS = 4_096
@@ -32,11 +35,8 @@ _LEAST_ASKED = 30
 
 def engine_for(dimension: int, metric: Metric, bits: int) -> Engine:
     """The engine to build with: turbovec where it is installed and takes such vectors, else faiss."""
-    return (
-        "turbovec"
-        if not _turbovec_refuses(dimension, metric, bits) and importlib.util.find_spec("turbovec")
-        else "faiss"
-    )
+    refused = _turbovec_refuses(dimension, metric, bits)
+    return "turbovec" if not refused and importlib.util.find_spec("turbovec") else "faiss"
 
 
 def build(vectors: Vectors, folder: Path, *, bits: int, engine: Engine = "faiss") -> None:
@@ -51,12 +51,23 @@ def build(vectors: Vectors, folder: Path, *, bits: int, engine: Engine = "faiss"
     """
     if engine == "turbovec":
         _build_turbovec(vectors, folder, bits)
-        return
-    index = _empty_faiss(vectors.dimension, vectors.metric, bits)
-    index.train(vectors.sample(_TRAINING_ROWS, seed=0))
+    else:
+        _build_faiss(vectors, folder, bits)
+
+
+def _build_faiss(vectors: Vectors, folder: Path, bits: int) -> None:
+    encoder = _empty_faiss(vectors.dimension, vectors.metric, bits)
+    encoder.train(vectors.sample(_TRAINING_ROWS, seed=0))
+    np.save(folder / _TRAINED_FILE, view(_trained(encoder)))
+    np.save(folder / _KIND_FILE, np.array([bits, encoder.metric_type], dtype=np.int64))
+    codes = np.lib.format.open_memmap(
+        folder / _CODES_FILE, mode="w+", dtype=np.uint8, shape=(vectors.rows, encoder.code_size)
+    )
+    start = 0
     for block in vectors.blocks(_BLOCK_ROWS):
-        index.add(block)
-    faiss.write_index(index, str(folder / _FAISS_FILE))
+        codes[start : start + len(block)] = encoder.sa_encode(block)
+        start += len(block)
+    codes.flush()
 
 
 def _build_turbovec(vectors: Vectors, folder: Path, bits: int) -> None:
@@ -92,16 +103,20 @@ def _empty_faiss(dimension: int, metric: Metric, bits: int) -> Any:
     raise UsageError(f"no flat codes of {bits} bits", hint="bits: 2, 4 or 8")
 
 
+def _trained(index: Any) -> Any:
+    return index.center if isinstance(index, faiss.IndexRaBitQ) else index.sq.trained
+
+
 def footprint(rows: int, dimension: int, *, bits: int, engine: Engine = "faiss") -> Footprint:
-    sample = 4 * _TRAINING_ROWS * dimension + 8 * _BLOCK_ROWS * dimension
+    working = 4 * _TRAINING_ROWS * dimension + 8 * _BLOCK_ROWS * dimension
     if engine == "faiss":
         codes = rows * int(_empty_faiss(dimension, "cosine", bits).code_size)
-        return Footprint(codes, codes, 2 * codes + sample)  # lists grow by doubling
+        return Footprint(codes, codes + 8 * dimension, working)
     row_bytes = dimension * bits // 8 + 4  # codes and the correction of the length
     overhead = 29_000 + (264 * bits + 8) * dimension  # tables; fitted to the files of version 1.1
-    # The first search lays out 4 more bytes a row.
+    # The first search lays out 4 more bytes a row; lists grow by doubling.
     ram = rows * (row_bytes + 4) + overhead
-    return Footprint(ram, rows * row_bytes + overhead, 2 * ram + sample)
+    return Footprint(ram, rows * row_bytes + overhead, 2 * ram + working)
 
 
 def open_index(folder: Path) -> DenseIndex:
@@ -110,7 +125,7 @@ def open_index(folder: Path) -> DenseIndex:
     Raises
     ------
     IntegrityError
-        If its file is damaged.
+        If its files are damaged.
     MissingPackageError
         If turbovec wrote it and is not installed.
     """
@@ -123,9 +138,19 @@ class FaissIndex:
     efforts: tuple[int, ...] = ()
 
     def __init__(self, folder: Path) -> None:
-        self._index = read_index(folder / _FAISS_FILE)
-        if not _is_sound(self._index):
+        codes = load_array(folder / _CODES_FILE, np.uint8, 2)
+        trained = load_array(folder / _TRAINED_FILE, np.float32, 1)
+        numbers = load_array(folder / _KIND_FILE, np.int64, 1).tolist()
+        if len(numbers) != 2 or numbers[0] not in (2, 4, 8) or numbers[1] not in (0, 1) or not len(trained):
             raise damaged(folder)
+        bits, metric = numbers
+        dimension = len(trained) // 2 if bits == 8 else len(trained)
+        self._index = _empty_faiss(dimension, "l2" if metric == faiss.METRIC_L2 else "inner_product", bits)
+        if codes.shape[1] != self._index.code_size or len(trained) != dimension * (2 if bits == 8 else 1):
+            raise damaged(folder)
+        faiss.copy_array_to_vector(np.array(trained), _trained(self._index))
+        self._index.is_trained = True
+        self._index.add_sa_codes(codes)
 
     @property
     def ram_bytes(self) -> int:
@@ -145,42 +170,6 @@ class FaissIndex:
             else faiss.SearchParameters(sel=chosen)
         )
         return run_search(self._index, queries, candidates, parameters)
-
-
-def _is_sound(index: Any) -> bool:
-    """Whether a scan stays inside the arrays that were read."""
-    metrics = (faiss.METRIC_L2, faiss.METRIC_INNER_PRODUCT)
-    if (
-        index.metric_type not in metrics
-        or index.d < 1
-        or index.codes.size() != index.ntotal * index.code_size
-    ):
-        return False
-    if isinstance(index, faiss.IndexRaBitQ):
-        bits = index.rabitq.nb_bits
-        return bool(
-            bits in (2, 4)
-            and index.rabitq.d == index.d
-            and index.rabitq.metric_type == index.metric_type
-            and index.center.size() == index.d
-            and index.code_size
-            == index.rabitq.code_size
-            == faiss.IndexRaBitQ(index.d, index.metric_type, bits).code_size
-        )
-    return isinstance(index, faiss.IndexScalarQuantizer) and is_sound_quantizer(index)
-
-
-def is_sound_quantizer(index: Any) -> bool:
-    """Whether the ranges and code size of an index of scalar-quantised codes fit its dimension."""
-    quantizer = index.sq
-    return bool(
-        quantizer.qtype in (faiss.ScalarQuantizer.QT_4bit, faiss.ScalarQuantizer.QT_8bit)
-        and quantizer.d == index.d
-        and quantizer.trained.size() == 2 * index.d
-        and index.code_size
-        == quantizer.code_size
-        == faiss.ScalarQuantizer(index.d, quantizer.qtype).code_size
-    )
 
 
 class TurbovecIndex:

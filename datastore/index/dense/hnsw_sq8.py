@@ -13,14 +13,14 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from ...errors import UsageError
 from . import Candidates, Footprint, Vectors
-from .faiss_engine import damaged, metric_type, read_index, run_search, selector
-from .flat import is_sound_quantizer
+from .arrays import damaged, load_array
+from .faiss_engine import metric_type, run_search, selector, view
 from .intrinsic_dimension import of_rows
 
 Order = Literal["given", "intrinsic_dimension"]
 
-_FILE = "graph.faiss"
 _ORDER_FILE = "order.npy"
 _TRAINING_ROWS = 65_536  # per-dimension ranges; more rows do not move them
 _BLOCK_ROWS = 16_384
@@ -40,7 +40,15 @@ def build(
     construction_effort: int = 80,
     order: Order = "given",
 ) -> None:
-    """Write the graph of `vectors`: `links` (M) neighbours a node and level, twice that on the lowest."""
+    """Write the graph of `vectors`: `links` (M) neighbours a node and level, twice that on the lowest.
+
+    Raises
+    ------
+    UsageError
+        If a node would have fewer than two links.
+    """
+    if links < 2:
+        raise UsageError(f"no graph has {links} links a node", hint="links: 16")
     quantizer = faiss.ScalarQuantizer.QT_8bit
     index = faiss.IndexHNSWSQ(vectors.dimension, quantizer, links, metric_type(vectors.metric))
     index.hnsw.efConstruction = construction_effort
@@ -53,7 +61,13 @@ def build(
         for start in range(0, vectors.rows, _ORDERED_BLOCK_ROWS):
             index.add(vectors.take(ordinals[start : start + _ORDERED_BLOCK_ROWS]))
         np.save(folder / _ORDER_FILE, ordinals.astype(np.int32))
-    faiss.write_index(index, str(folder / _FILE))
+    graph, storage = index.hnsw, faiss.downcast_index(index.storage)
+    np.save(folder / "codes.npy", view(storage.codes).reshape(vectors.rows, vectors.dimension))
+    np.save(folder / "ranges.npy", view(storage.sq.trained))
+    np.save(folder / "levels.npy", view(graph.levels))
+    np.save(folder / "links.npy", view(graph.neighbors))
+    kind = (links, index.metric_type, graph.entry_point, graph.max_level)
+    np.save(folder / "kind.npy", np.array(kind, dtype=np.int64))
 
 
 def footprint(
@@ -64,12 +78,13 @@ def footprint(
     construction_effort: int = 80,  # noqa: ARG001 (costs time only)
     order: Order = "given",
 ) -> Footprint:
-    # Codes; links of the lowest level, and of the others, which hold 1 / (M - 1) of the nodes; level and offset.
+    # Codes; links of the lowest level, and of the others, which hold 1 / (M - 1) of the nodes; level and offset, the
+    # latter not in the files.
     row_bytes = dimension + 8 * links + 4 * links / (links - 1) + 12
     ordered = 4 * rows if order == "intrinsic_dimension" else 0
     size = round(rows * row_bytes) + ordered
     sample = 4 * _TRAINING_ROWS * dimension + 8 * _BLOCK_ROWS * dimension
-    return Footprint(size, size + 8 * dimension, 2 * size + sample)  # lists grow by doubling
+    return Footprint(size, size - 8 * rows + 8 * dimension, 2 * size + sample)  # lists grow by doubling
 
 
 def open_index(folder: Path) -> HnswIndex:
@@ -82,11 +97,10 @@ class HnswIndex:
     efforts = (16, 32, 64, 128, 256, 512, 1024)
 
     def __init__(self, folder: Path) -> None:
-        self._index = read_index(folder / _FILE)
-        self._order = _read_order(folder)
-        if not _is_sound(self._index) or (
-            self._order is not None and not _is_permutation(self._order, self._index.ntotal)
-        ):
+        self._index = _load_graph(folder)
+        ordered = (folder / _ORDER_FILE).exists()
+        self._order = np.array(load_array(folder / _ORDER_FILE, np.int32, 1)) if ordered else None
+        if self._order is not None and not _is_permutation(self._order, self._index.ntotal):
             raise damaged(folder)
 
     @property
@@ -130,16 +144,6 @@ def _nothing(queries: int, candidates: int) -> Candidates:
     )
 
 
-def _read_order(folder: Path) -> NDArray[np.int32] | None:
-    if not (folder / _ORDER_FILE).exists():
-        return None
-    try:
-        order: NDArray[np.int32] = np.load(folder / _ORDER_FILE, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise damaged(folder) from error
-    return order
-
-
 def _is_permutation(order: NDArray[np.int32], rows: int) -> bool:
     return bool(
         order.dtype == np.int32
@@ -149,52 +153,72 @@ def _is_permutation(order: NDArray[np.int32], rows: int) -> bool:
     )
 
 
-def _is_sound(index: Any) -> bool:
-    """Whether a search stays inside the arrays that were read: faiss follows links without a check."""
-    if not isinstance(index, faiss.IndexHNSWSQ):
-        return False
-    rows, graph, storage = index.ntotal, index.hnsw, faiss.downcast_index(index.storage)
+def _load_graph(folder: Path) -> Any:
+    """The graph, checked so that a search stays inside its arrays: faiss follows links without a look."""
+    codes = load_array(folder / "codes.npy", np.uint8, 2)
+    ranges = load_array(folder / "ranges.npy", np.float32, 1)
+    levels = load_array(folder / "levels.npy", np.int32, 1)
+    neighbours = load_array(folder / "links.npy", np.int32, 1)
+    numbers = load_array(folder / "kind.npy", np.int64, 1).tolist()
+    rows, dimension = codes.shape
     if not (
-        index.metric_type in (faiss.METRIC_L2, faiss.METRIC_INNER_PRODUCT)
-        and isinstance(storage, faiss.IndexScalarQuantizer)
-        and (storage.d, storage.ntotal, storage.metric_type) == (index.d, rows, index.metric_type)
-        and is_sound_quantizer(storage)
-        and storage.codes.size() == rows * storage.code_size
-        and graph.levels.size() == rows
-        and graph.offsets.size() == rows + 1
-        and graph.cum_nneighbor_per_level.size() > 1
+        len(numbers) == 4
+        and 2 <= numbers[0] <= 1024
+        and numbers[1] in (faiss.METRIC_L2, faiss.METRIC_INNER_PRODUCT)
+        and dimension >= 1
+        and len(ranges) == 2 * dimension
+        and len(levels) == rows
     ):
-        return False
-    if rows == 0:
-        return bool(graph.neighbors.size() == 0 and graph.entry_point == -1)
-    levels, neighbours = _view(graph.levels), _view(graph.neighbors)
-    offsets = _view(graph.offsets).astype(np.int64)
+        raise damaged(folder)
+    links, metric, entry_point, top = numbers
+    index = faiss.IndexHNSWSQ(dimension, faiss.ScalarQuantizer.QT_8bit, links, metric)
+    graph, storage = index.hnsw, faiss.downcast_index(index.storage)
     widths = faiss.vector_to_array(graph.cum_nneighbor_per_level)
+    if not _is_sound(levels, neighbours, widths, entry_point, top):
+        raise damaged(folder)
+    faiss.copy_array_to_vector(np.array(ranges), storage.sq.trained)
+    storage.is_trained = index.is_trained = True
+    storage.add_sa_codes(codes)
+    index.ntotal = rows
+    faiss.copy_array_to_vector(np.array(levels), graph.levels)
+    faiss.copy_array_to_vector(_offsets(levels, widths).astype(np.uint64), graph.offsets)
+    faiss.copy_array_to_vector(neighbours, graph.neighbors)
+    graph.entry_point, graph.max_level = entry_point, top
+    return index
+
+
+def _offsets(levels: NDArray[np.int32], widths: NDArray[np.int32]) -> NDArray[np.int64]:
+    """(n + 1,) where the links of each node start."""
+    return np.concatenate([[0], np.cumsum(widths[levels], dtype=np.int64)])
+
+
+def _is_sound(
+    levels: NDArray[np.int32],
+    neighbours: NDArray[np.int32],
+    widths: NDArray[np.int32],
+    entry_point: int,
+    top: int,
+) -> bool:
+    """`widths`: links of a node up to each level."""
+    rows = len(levels)
+    if rows == 0:
+        return len(neighbours) == 0 and entry_point == top == -1
     if not (
-        widths[0] == 0
-        and (np.diff(widths) >= 0).all()
-        and levels.min() >= 1
+        levels.min() >= 1
         and levels.max() < len(widths)
-        and offsets[0] == 0
-        and (np.diff(offsets) == widths[levels]).all()
-        and offsets[-1] == len(neighbours)
+        and widths[levels].sum(dtype=np.int64) == len(neighbours)
         and neighbours.min(initial=-1) >= -1
         and neighbours.max(initial=-1) < rows
-        and 0 <= graph.entry_point < rows
-        and graph.max_level == levels[graph.entry_point] - 1
+        and 0 <= entry_point < rows
+        and top == levels[entry_point] - 1
     ):
         return False
-    for level in range(1, graph.max_level + 1):
+    offsets = _offsets(levels, widths)
+    for level in range(1, top + 1):
+        # A link on a level leads to a node that has links there.
         nodes = np.flatnonzero(levels > level)
-        linked = neighbours[
-            (offsets[nodes] + widths[level])[:, None] + np.arange(widths[level + 1] - widths[level])
-        ]
+        places = (offsets[nodes] + widths[level])[:, None] + np.arange(widths[level + 1] - widths[level])
+        linked = neighbours[places]
         if (levels[linked[linked >= 0]] <= level).any():
             return False
     return True
-
-
-def _view(vector: Any) -> NDArray[Any]:
-    """The numbers of a faiss vector without a copy; valid as long as the index lives."""
-    view: NDArray[Any] = faiss.rev_swig_ptr(vector.data(), vector.size())
-    return view

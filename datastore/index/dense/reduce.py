@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import IntegrityError, UsageError, nearest
+from ...errors import UsageError, nearest
+from .arrays import damaged, load_array
 from .vectors import Metric, Vectors
 
 if TYPE_CHECKING:
@@ -159,20 +160,10 @@ def unreduced(folder: Path, index: DenseIndex) -> DenseIndex:
     """
     if not (folder / _FILE).exists():
         return index
-    try:
-        projection = np.load(folder / _FILE, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise _damaged(folder) from error
-    if projection.ndim != 2 or projection.dtype != np.float32 or not np.isfinite(projection).all():
-        raise _damaged(folder)
+    projection = np.array(load_array(folder / _FILE, np.float32, 2))
+    if not np.isfinite(projection).all():
+        raise damaged(folder)
     return ReducedIndex(index, projection)
-
-
-def _damaged(folder: Path) -> IntegrityError:
-    return IntegrityError(
-        f"the projection of the index {folder} cannot be read",
-        hint=f"compendia verify {folder.absolute().parents[1]}",
-    )
 
 
 class ReducedIndex:

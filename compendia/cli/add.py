@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .output import Json, print_json
+
+SCHEMA = "compendia.add/1"
+
+
+def add(
+    store: Annotated[Path, typer.Argument(help="Folder of the store.")],
+    rows: Annotated[
+        Path,
+        typer.Argument(
+            help="Rows as .jsonl or .parquet: text or vector, id if it has one; the rest is metadata."
+        ),
+    ],
+    upsert: Annotated[
+        bool, typer.Option("--upsert", help="Replace rows whose id is in the store already.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Add rows to a store as one new version: texts for its encoder, or vectors."""
+    from .._folders import require
+
+    datastore = require("datastore")
+    records = _read(datastore, rows)
+    with datastore.Datastore.open(store) as opened:
+        write = opened.upsert if upsert else opened.add
+        ids = write(
+            vectors=_column(datastore, rows, records, "vector"),
+            ids=_column(datastore, rows, records, "id"),
+            texts=_column(datastore, rows, records, "text"),
+            metadata=records,
+        )
+        version, passages = opened.version, len(opened)
+    if as_json:
+        print_json({"schema": SCHEMA, "version": version, "added": len(ids), "passages": passages})
+    else:
+        typer.echo(f"{len(ids):,} rows added: {store} is at version {version}, {passages:,} passages")
+
+
+def _read(datastore: Any, path: Path) -> list[dict[str, Any]]:
+    if not path.is_file():
+        raise datastore.NotFoundError(f"there is no file {path}")
+    if path.suffix == ".parquet":
+        import pyarrow.parquet as pq
+
+        records: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+        return records
+    if path.suffix != ".jsonl":
+        raise datastore.UsageError(f"{path} is neither .jsonl nor .parquet")
+    records = []
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                record = json.loads(line)
+            except ValueError as error:
+                raise datastore.UsageError(f"{path}, line {number} is not JSON: {error}") from error
+            if not isinstance(record, dict):
+                raise datastore.UsageError(f"{path}, line {number} is not a JSON object")
+            records.append(record)
+    return records
+
+
+def _column(datastore: Any, path: Path, records: list[dict[str, Any]], name: str) -> Any:
+    """A field of all records, taken out of them; None where none has it."""
+    if not any(name in record for record in records):
+        return None
+    values = []
+    for number, record in enumerate(records, start=1):
+        if name not in record:
+            raise datastore.UsageError(f"{path}: row {number} has no {name}, others have")
+        values.append(record.pop(name))
+    if name == "vector":
+        import numpy as np
+
+        try:
+            return np.asarray(values, dtype=np.float64)
+        except ValueError as error:
+            raise datastore.UsageError(f"{path}: vectors must be numbers of one length: {error}") from error
+    return [value if name == "text" else str(value) for value in values]

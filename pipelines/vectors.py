@@ -1,0 +1,171 @@
+"""Vectors that exist already: .npy and Parquet files become a store without an encoder of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from datastore import Datastore, NotFoundError, UsageError
+from datastore.batch import SEGMENT_ROWS
+from datastore.edit import Rows, add
+from datastore.errors import nearest
+from datastore.index.config import IndexConfig
+from datastore.index.dense import Metric
+from datastore.manifest import current_version, read_manifest
+from datastore.segment import StoredType
+from datastore.write import content_key
+
+_VECTOR_NAMES = ("vector", "embedding", "vectors", "embeddings", "emb")
+
+
+class VectorBuild(NamedTuple):
+    """What `build_from_vectors` made."""
+
+    version: int
+    changed: bool  # False: the store held these files' rows already
+
+
+def build_from_vectors(
+    path: Path,
+    out: Path,
+    *,
+    column: str | None = None,
+    id_column: str = "id",
+    text_column: str = "text",
+    metric: Metric = "cosine",
+    vectors: StoredType = "float16",
+    index: IndexConfig | None = None,
+) -> VectorBuild:
+    """A store of the rows of a .npy or .parquet file, or of a folder of them in the order of their names.
+
+    A .npy holds (n, d) vectors; their ids are `<file>-<row>`. A Parquet file holds them in `column` (default: one that
+    is named vector or embedding), ids and texts beside it, and every other column is metadata. Rows that the store
+    has under the same id are replaced. What has been read is written and dropped again: RAM stays bounded.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such file.
+    UsageError
+        If the files hold no vectors of one dimension, or a row cannot be stored; the store is as it was then.
+    """
+    files = _files(path)
+    dimension = _dimension(files[0], column)
+    key = content_key(
+        [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files],
+        [column, id_column, text_column, metric, vectors],
+    )
+    if current_version(out) is None:
+        Datastore.create(out, dimension=dimension, metric=metric, vectors=vectors, index=index).close()
+    manifest = read_manifest(out)
+    if (manifest.dimension, manifest.metric) != (dimension, metric):
+        raise UsageError(
+            f"{out} holds vectors of {manifest.dimension} dimensions under {manifest.metric}, "
+            f"{path} has {dimension}, to be compared by {metric}",
+            hint="name another folder with --out",
+        )
+    if manifest.recipe_hash == key:
+        return VectorBuild(manifest.version, changed=False)
+    blocks = (rows for file in files for rows in _read(file, column, id_column, text_column, dimension))
+    manifest, _ = add(out, blocks, replace=True, recipe_hash=key)
+    return VectorBuild(manifest.version, changed=True)
+
+
+def holds_vectors(path: Path) -> bool:
+    """Whether a file is one of vectors: .npy, or Parquet with a column of that name."""
+    if path.suffix == ".npy":
+        return True
+    return path.suffix == ".parquet" and _vector_column(pq.read_schema(path)) is not None
+
+
+def _files(path: Path) -> list[Path]:
+    files = (
+        sorted(file for file in path.iterdir() if file.suffix in (".npy", ".parquet"))
+        if path.is_dir()
+        else [path]
+    )
+    if not files or not files[0].is_file():
+        raise NotFoundError(f"there is no .npy or .parquet file at {path}")
+    return files
+
+
+def _vector_column(schema: pa.Schema) -> str | None:
+    return next((name for name in _VECTOR_NAMES if name in schema.names), None)
+
+
+def _dimension(file: Path, column: str | None) -> int:
+    if file.suffix == ".npy":
+        shape = _open_npy(file).shape
+        return int(shape[1])
+    batch = next(pq.ParquetFile(file).iter_batches(1, columns=[_column(file, column)]), None)
+    if batch is None or len(batch) == 0:
+        raise UsageError(f"{file} is empty")
+    return len(batch.column(0)[0].as_py() or ())
+
+
+def _column(file: Path, column: str | None) -> str:
+    names = pq.read_schema(file).names
+    chosen = column or _vector_column(pq.read_schema(file))
+    if chosen is None or chosen not in names:
+        raise UsageError(
+            f"{file} has no column {column or 'of vectors'}",
+            hint=nearest(column or "vector", names) + "  --vectors COLUMN names it",
+        )
+    return chosen
+
+
+def _open_npy(file: Path) -> np.ndarray[Any, Any]:
+    try:
+        array: np.ndarray[Any, Any] = np.load(file, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise UsageError(f"{file} cannot be read: {error}") from error
+    if array.ndim != 2 or array.dtype.kind not in "fiu":
+        raise UsageError(f"{file} must hold (n, d) numbers, has {array.shape} {array.dtype}")
+    return array
+
+
+def _read(file: Path, column: str | None, id_column: str, text_column: str, dimension: int) -> Iterator[Rows]:
+    if file.suffix == ".npy":
+        array = _open_npy(file)
+        for start in range(0, len(array), SEGMENT_ROWS):
+            block = array[start : start + SEGMENT_ROWS]
+            yield Rows(block, [f"{file.stem}-{row}" for row in range(start, start + len(block))])
+        return
+    chosen = _column(file, column)
+    parquet = pq.ParquetFile(file)
+    if id_column not in parquet.schema_arrow.names:
+        raise UsageError(
+            f"{file} has no column {id_column}", hint=nearest(id_column, parquet.schema_arrow.names)
+        )
+    for batch in parquet.iter_batches(SEGMENT_ROWS):
+        table = pa.Table.from_batches([batch])
+        yield Rows(
+            _matrix(file, table.column(chosen), dimension),
+            [str(value) for value in table.column(id_column).to_pylist()],
+            [text or "" for text in table.column(text_column).to_pylist()]
+            if text_column in table.column_names
+            else None,
+            table.drop_columns(
+                [name for name in (chosen, id_column, text_column) if name in table.column_names]
+            ),
+        )
+
+
+def _matrix(file: Path, column: pa.ChunkedArray, dimension: int) -> np.ndarray[Any, Any]:
+    """(n, dimension) numbers of a column of lists."""
+    lists = column.combine_chunks()
+    lengths = np.asarray(pa.compute.list_value_length(lists).fill_null(-1))
+    wrong = np.flatnonzero(lengths != dimension)
+    if len(wrong):
+        raise UsageError(
+            f"{file}: row {int(wrong[0])} has a vector of {int(lengths[wrong[0]])} numbers, expected {dimension}"
+        )
+    values = lists.flatten()
+    if values.null_count:
+        raise UsageError(f"{file} has vectors with missing numbers")
+    return np.asarray(values).reshape(-1, dimension)
