@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from engines import MODULES, Setup
+from engines import MODULES, Setup, import_engine
 from measure import folder_bytes, isolated
 from million import DEFAULT, PREFIX_ROWS, exact_neighbours
 from numpy.typing import NDArray
@@ -56,7 +56,7 @@ def build(module: str, setup: Setup, data: Path, rows: int, folder: Path) -> dic
     """Build an engine's index into `folder`; what that took."""
     vectors = np.load(data / "passages.f16.npy", mmap_mode="r", allow_pickle=False)[:rows]
     started = time.perf_counter()
-    import_module(module).build(vectors, folder, **setup.parameters)
+    import_engine(module).build(vectors, folder, **setup.parameters)
     return {
         "build_s": round(time.perf_counter() - started, 1),
         "build_peak_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,

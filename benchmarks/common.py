@@ -35,7 +35,7 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {
             name: version(name)
-            for name in ("numpy", "pyarrow", "faiss-cpu", "torch", "sentence-transformers")
+            for name in ("numpy", "numkong", "pyarrow", "faiss-cpu", "torch", "sentence-transformers")
         },
         "blas": sorted(
             {f"{pool['internal_api']} {pool.get('architecture', '')}".strip() for pool in threadpool_info()}

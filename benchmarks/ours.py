@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from datastore import Datastore
 from datastore.index.config import IndexConfig
-from datastore.index.dense import DenseIndex, open_index
+from datastore.index.dense import FAMILIES, DenseIndex, open_index
 from datastore.manifest import read_manifest
 from datastore.text import words
 
 MODULE = __name__
+PACKAGES = ("turbovec", *(f"datastore.index.dense.{family}" for family in FAMILIES))
 
 _LISTS = [
     Point(8, 20),

@@ -10,14 +10,13 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterable, Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from built import CACHE, built, load_data, load_setups
 from common import RESULTS, machine
-from engines import Setup, searching
+from engines import Setup, import_engine, searching
 from measure import FailedError, interleaved_rates, isolated, recall, resident_bytes, search_all
 from million import DEFAULT, PREFIX_ROWS
 from ours import MODULE as OURS
@@ -34,7 +33,7 @@ Results = dict[str, dict[str, Any]]
 def measure(module: str, setup: Setup, data: Path, rows: int, folder: Path) -> dict[str, Any]:
     """One pass over an engine's points."""
     vectors, queries, truth = load_data(data, rows)
-    engine = import_module(module)
+    engine = import_engine(module)
     before = resident_bytes()
     propose = engine.open_engine(folder)
     for query in queries:

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 _WIDTH, _HEIGHT = 470, 400
-_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 14, 34, 44
-_LEAST_RECALL = 0.85
+_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 24, 34, 44
+_TICKS = (0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)  # recall, on a scale of log(1 - recall)
 _LINE = 17
 # Blues for ours, drawn thick; others in hues that stay apart from them and from each other.
 _OWN = ("#08306b", "#2171b5", "#6baed6", "#41b6c4", "#225ea8", "#7fcdbb")
 _OTHERS = (
     "#d62728", "#ff7f0e", "#8c564b", "#e377c2", "#bcbd22", "#7f7f7f",
-    "#9467bd", "#2ca02c", "#a63603", "#dd1c77", "#636363", "#b8860b",
+    "#9467bd", "#2ca02c", "#a63603", "#dd1c77", "#000000", "#b8860b", "#5ab4ac", "#762a83",
 )  # fmt: skip
 _MARKERS = ("circle", "square", "diamond")
 
@@ -80,9 +80,7 @@ def _panel(
     key = f"queries_per_s_batch_{batch}"
     lines = {
         name: sorted(
-            (point["recall@10"], point[key])
-            for point in result["points"]
-            if point["recall@10"] >= _LEAST_RECALL
+            (point["recall@10"], point[key]) for point in result["points"] if point["recall@10"] >= _TICKS[0]
         )
         for name, result in results.items()
         if "points" in result
@@ -93,17 +91,20 @@ def _panel(
         high += 1
 
     def across(recall: float) -> float:
-        return _LEFT + (recall - _LEAST_RECALL) / (1 - _LEAST_RECALL) * (_WIDTH - _LEFT - _RIGHT)
+        worst, best = 1 - _TICKS[0], 1 - _TICKS[-1]
+        share = np.log(worst / max(1 - recall, best)) / np.log(worst / best)
+        return float(_LEFT + share * (_WIDTH - _LEFT - _RIGHT))
 
     def down(speed: float) -> float:
         share = (np.log10(speed) - low) / (high - low)
         return float(_HEIGHT - _BOTTOM - share * (_HEIGHT - _TOP - _BOTTOM))
 
     yield f'<text x="{_LEFT}" y="20" font-weight="bold">{escape(title)}</text>'
-    for recall in np.arange(_LEAST_RECALL, 1.001, 0.05):
-        x = across(float(recall))
+    for recall in _TICKS:
+        x = across(recall)
         yield f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{_HEIGHT - _BOTTOM}" stroke="#ddd"/>'
-        yield f'<text x="{x:.1f}" y="{_HEIGHT - _BOTTOM + 16}" text-anchor="middle">{recall:.2f}</text>'
+        label = f"{recall:g}" if recall < _TICKS[-1] else f"≥ {recall:g}"
+        yield f'<text x="{x:.1f}" y="{_HEIGHT - _BOTTOM + 16}" text-anchor="middle">{label}</text>'
     for power in range(int(low), int(high) + 1):
         y = down(10.0**power)
         yield f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="#ddd"/>'

@@ -14,14 +14,13 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from built import CACHE, built, load_data, load_setups
 from common import RESULTS, machine, quantiles, save
-from engines import Point, Setup, searching
+from engines import Point, Setup, import_engine, searching
 from measure import FailedError, Search, interleaved_rates, isolated, recall, resident_bytes, search_all
 from million import DEFAULT, PREFIX_ROWS
 from numpy.typing import NDArray
@@ -107,12 +106,12 @@ class Engine(NamedTuple):
     def open_search(self, vectors: NDArray[np.float16], point: Point) -> Search:
         if self.module == OURS:
             return store_search(open_store(self.folder), point)
-        return searching(import_module(self.module).open_engine(self.folder), vectors, self.setup, point)
+        return searching(import_engine(self.module).open_engine(self.folder), vectors, self.setup, point)
 
 
 def memory(engine: Engine, data: Path, rows: int, point: Point) -> dict[str, float]:
     """Bytes a vector that this process grows by when it opens the index alone and searches it."""
-    queries = load_data(data, rows).queries
+    queries, module = load_data(data, rows).queries, import_engine(engine.module)
     before = resident_bytes()
     said: dict[str, float] = {}
     if engine.module == OURS:
@@ -120,7 +119,7 @@ def memory(engine: Engine, data: Path, rows: int, point: Point) -> dict[str, flo
         propose = propose_from(index)
         said["ram_bytes_per_vector_said"] = round(index.ram_bytes / rows, 1)
     else:
-        propose = import_module(engine.module).open_engine(engine.folder)
+        propose = module.open_engine(engine.folder)
     for query in queries:
         propose(query[None], *point)
     return {"ram_bytes_per_vector": round((resident_bytes() - before) / rows, 1), **said}

@@ -15,7 +15,7 @@ from .hits import Hit, Hits
 from .index.config import IndexConfig
 from .info import describe, read_rejects
 from .store import Datastore
-from .verify import verify
+from .verify import verify, verify_recall
 
 __all__ = [
     "CompendiaError",
@@ -36,4 +36,5 @@ __all__ = [
     "diff",
     "read_rejects",
     "verify",
+    "verify_recall",
 ]

@@ -43,14 +43,21 @@ def check_ids(ids: Sequence[str]) -> list[str]:
                 f"id {row} must be a string of 1 to 10,000 characters, got {name!r:.80}",
                 hint="ids=[str(i) for i in …]",
             )
-        try:
-            name.encode()
-        except UnicodeEncodeError:
-            raise UsageError(f"id {row} is not valid text: {name!r:.80}") from None
+        if not _is_encodable(name):
+            raise UsageError(f"id {row} is not valid text: {name!r:.80}")
         if name in seen:
             raise UsageError(f"id {name!r} occurs twice, last at row {row}")
         seen.add(name)
     return checked
+
+
+def _is_encodable(text: str) -> bool:
+    """Half of a surrogate pair is not."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def check_rows(
@@ -72,9 +79,11 @@ def check_rows(
     for name, values in (("ids", ids), ("texts", texts), ("metadata", metadata)):
         if values is not None and len(values) != len(vectors):
             raise UsageError(f"{len(vectors)} vectors but {len(values)} {name}")
-    for row, text in enumerate(texts or ()):
+    for row, text in enumerate(texts if texts is not None else ()):
         if not isinstance(text, str):
             raise UsageError(f"text {row} is a {type(text).__name__}, not a string")
+        if not _is_encodable(text):
+            raise UsageError(f"text {row} is not valid text: {text!r:.80}")
 
 
 def batches(
@@ -115,7 +124,10 @@ def _comparable(vectors: NDArray[np.floating[Any]], metric: Metric) -> NDArray[n
     if metric != "cosine":
         return vectors
     wide = vectors.astype(np.float64)
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore"):
+        # Squares of numbers that are very large or small would leave the range of float64.
+        largest = np.abs(wide).max(axis=1, keepdims=True)
+        np.divide(wide, largest, out=wide, where=largest > 0)
         lengths = np.linalg.norm(wide, axis=1, keepdims=True)
         unit: NDArray[np.float64] = np.divide(wide, lengths, out=wide, where=lengths > 0)
     return unit
@@ -134,19 +146,19 @@ def _passage(passage_id: str, text: str, record: Any, row: int) -> Passage:
     """A row as a passage. Metadata may name its document_id, source, title and ordinal; the rest is kept as it is."""
     if not isinstance(record, Mapping) or not all(isinstance(key, str) for key in record):
         raise UsageError(f"metadata of row {row} must map strings to values, got {record!r:.80}")
-    own = {key: value for key, value in record.items() if key in FILTER_COLUMNS}
+    own = {key: _plain(value) for key, value in record.items() if key in FILTER_COLUMNS and value is not None}
     rest = {key: _plain(value) for key, value in record.items() if key not in FILTER_COLUMNS}
     try:
-        json.dumps(rest).encode()
-    except (TypeError, ValueError) as error:
+        json.dumps([own, rest], ensure_ascii=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
         raise UsageError(
             f"metadata of row {row} holds what JSON cannot: {error}", hint="turn it into text or numbers"
         ) from error
     if own.get("passage_id", passage_id) != passage_id:
         raise UsageError(f"metadata of row {row} has another passage_id than ids: {own['passage_id']!r}")
     ordinal = own.get("ordinal", 0)
-    if not isinstance(ordinal, int):
-        raise UsageError(f"ordinal of row {row} must be a whole number, got {ordinal!r}")
+    if not isinstance(ordinal, int) or not -(2**31) <= ordinal < 2**31:
+        raise UsageError(f"ordinal of row {row} must be a whole number of 32 bits, got {ordinal!r:.80}")
     return Passage(
         passage_id=passage_id,
         document_id=str(own.get("document_id", passage_id)),

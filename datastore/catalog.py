@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .arrays import read_array
 from .errors import IntegrityError
 from .filters import MetadataFile
 from .hits import Hit
@@ -126,16 +127,11 @@ def read_deletes(path: Path, entry: SegmentEntry) -> NDArray[np.int64]:
         return np.empty(0, dtype=np.int64)
     file = path / "deletes" / entry.id / entry.deletes.name
     try:
-        positions: NDArray[np.int64] = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        positions: NDArray[np.int64] = read_array(file, (entry.deletes.rows,), np.int64)
+    except (OSError, ValueError) as error:
         raise IntegrityError(f"{file} cannot be read: {error}", hint=f"compendia verify {path}") from error
-    fits = (
-        positions.dtype == np.int64
-        and positions.shape == (entry.deletes.rows,)
-        and positions[0] >= 0
-        and positions[-1] < entry.rows
-        and bool((np.diff(positions) > 0).all())
-    )
-    if not fits:
-        raise IntegrityError(f"{file} does not hold sorted positions of segment {entry.id}")
+    if positions[0] < 0 or positions[-1] >= entry.rows or not (np.diff(positions) > 0).all():
+        raise IntegrityError(
+            f"{file} does not hold sorted positions of segment {entry.id}", hint=f"compendia verify {path}"
+        )
     return positions

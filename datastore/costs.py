@@ -8,7 +8,7 @@ row. What was measured at 384 dimensions is scaled by the bytes touched.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import log
+from math import log, sqrt
 from typing import Any
 
 _MEASURED_DIMENSION = 384
@@ -83,18 +83,18 @@ def _index_us(
     if family == "hnsw_sq8":
         visits = max(effort, candidates) * int(parameters.get("links", _VISIT_LINKS)) / _VISIT_LINKS
         return visits * _VISIT_US * scale * log(max(rows, 2)) / log(_VISIT_ROWS)
-    lists = int(parameters["lists"])
+    lists = int(parameters.get("lists") or 4 * sqrt(rows))
     scanned = rows * min(effort, lists) / lists
     return lists * _CENTROID_US * scale + scanned * _listed_code_us(family, parameters, dimension)
 
 
 def _listed_code_us(family: str, parameters: Mapping[str, Any], dimension: int) -> float:
     if family == "ivf_pq":
-        subquantizers = int(parameters["subquantizers"])
-        if parameters["bits"] == 8:
+        subquantizers = int(parameters.get("subquantizers") or dimension / 2)
+        if parameters.get("bits") == 8:
             return subquantizers * _PQ_TABLE_US
         return _PQ_CODE_US + subquantizers * _PQ_SUBQUANTIZER_US
     scale = dimension / _MEASURED_DIMENSION
     if parameters.get("engine", "faiss") == "faiss":
         return _FAISS_RABITQ_CODE_US * scale
-    return (_RABITQ_CODE_US + int(parameters["bits"]) * _RABITQ_BIT_US) * scale
+    return (_RABITQ_CODE_US + int(parameters.get("bits", 3)) * _RABITQ_BIT_US) * scale

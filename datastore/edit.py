@@ -19,7 +19,7 @@ from .catalog import Catalog, read_deletes
 from .compact import compacted
 from .encoders import Encoder
 from .errors import NotFoundError, UsageError
-from .files import checksum, crash_point, write_durably, writer_lock
+from .files import checksum, crash_point, fsync, write_durably, writer_lock
 from .filters import MaskCache, mask_of
 from .fold import SMALLEST_INDEX, fold, with_queries, write_queries
 from .index.config import IndexConfig
@@ -59,7 +59,7 @@ def create(
     UsageError
         If there is something at `path` already.
     """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    if path.exists() and (not path.is_dir() or any(_not_of_creation(file) for file in path.iterdir())):
         what = "is a datastore already" if path.is_dir() and current_version(path) else "is not empty"
         raise UsageError(f"{path} {what}", hint=f"Datastore.open({str(path)!r}), or name a new folder")
     path.mkdir(parents=True, exist_ok=True)
@@ -80,6 +80,11 @@ def create(
             indexes=(),
         )
         return commit_next(path, manifest)
+
+
+def _not_of_creation(file: Path) -> bool:
+    """Whether a creation that was killed cannot have left this file behind."""
+    return file.name not in ("LOCK", "calibration", "versions") and not file.match(".CURRENT.*.tmp")
 
 
 class Rows(NamedTuple):
@@ -115,7 +120,9 @@ def add(
             names = block.ids
             if names is None:
                 first = sum(entry.rows for entry in added)
-                names = [f"{next_version(path)}-{first + row}" for row in range(len(block.vectors))]
+                names = [
+                    f"{next_version(path)}-{first + row}" for row in range(len(np.atleast_1d(block.vectors)))
+                ]
                 made += names
             names = check_ids(names)
             check_rows(block.vectors, names, block.texts, block.metadata, manifest.dimension)
@@ -181,14 +188,14 @@ def delete(
         manifest = read_manifest(path)
         catalog = Catalog(path, manifest)
         if ids is not None:
-            names = check_ids(list(dict.fromkeys(ids)))
+            names = check_ids(_distinct(ids))
             known = catalog.rows_of_passages(names)
             missing = [name for name in names if name not in known]
             if missing:
                 raise NotFoundError(f"{len(missing)} of the ids are not in the store, first {missing[0]!r}")
             rows = np.array(sorted(known.values()), dtype=np.int64)
         elif document_ids is not None:
-            rows = np.sort(catalog.rows_of_documents(check_ids(list(dict.fromkeys(document_ids)))))
+            rows = np.sort(catalog.rows_of_documents(check_ids(_distinct(document_ids))))
         else:
             assert where is not None
             rows = _matching(catalog, where)
@@ -197,6 +204,10 @@ def delete(
         segments = tuple(_mark_deleted(path, manifest, catalog, rows))
         changed = manifest.model_copy(update={"segments": segments, "recipe_hash": None})
         return _commit_folded(path, changed), len(rows)
+
+
+def _distinct(ids: str | Sequence[str]) -> list[str]:
+    return [ids] if isinstance(ids, str) else list(dict.fromkeys(ids))
 
 
 def _matching(catalog: Catalog, where: str) -> NDArray[np.int64]:
@@ -225,6 +236,8 @@ def _mark_deleted(
             name=name, rows=len(merged), bytes=len(buffer.getvalue()), checksum=checksum(folder / name)
         )
         yield entry.model_copy(update={"deletes": deletes})
+    if len(rows):
+        fsync(path / "deletes")  # the segments' folders in it
     crash_point("after_deletes")
 
 

@@ -135,7 +135,9 @@ def writer_lock(store: Path) -> Iterator[None]:
         hint = _WRITE_HINTS.get(_disk_error(store, error))
         if hint is None:
             raise
-        raise CompendiaError(f"{store} cannot be written to, and stays as it was: {error}", hint=hint) from error
+        raise CompendiaError(
+            f"{store} cannot be written to, and stays as it was: {error}", hint=hint
+        ) from error
 
 
 @contextmanager
@@ -164,7 +166,12 @@ _FULL_BYTES = 1 << 16
 
 
 def _disk_error(store: Path, error: OSError) -> int | None:
-    """Its number. NumPy gives none when fewer bytes were written than it wanted: then the disk is asked."""
+    """Its number; None where it is about a file elsewhere.
+
+    NumPy gives none when fewer bytes were written than it wanted: then the disk is asked.
+    """
+    if error.filename is not None and store not in Path(os.fsdecode(error.filename)).parents:
+        return None
     if error.errno is None and shutil.disk_usage(store).free < _FULL_BYTES:
         return errno.ENOSPC
     return error.errno

@@ -13,6 +13,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from .arrays import read_array
 from .calibration import measure, write_curve
 from .calibration_queries import perturbed_rows, sentence_queries
 from .encoders import Encoder
@@ -154,9 +155,6 @@ def read_queries(store: Path, manifest: Manifest) -> NDArray[np.float32] | None:
         return None
     file = store / "calibration" / manifest.calibration.name
     try:
-        queries: NDArray[np.float32] = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        return read_array(file, (manifest.calibration.rows, manifest.dimension), np.float32)
+    except (OSError, ValueError) as error:
         raise IntegrityError(f"{file} cannot be read: {error}", hint=f"compendia verify {store}") from error
-    if queries.shape != (manifest.calibration.rows, manifest.dimension) or queries.dtype != np.float32:
-        raise IntegrityError(f"{file} does not hold the queries that the manifest names")
-    return queries

@@ -20,7 +20,6 @@ from .index.dense.vectors import Metric
 _SCANNED_ROWS = 2_000  # an exact scan of 2,000 x 384 takes 1.5 ms
 _FLAT_ROWS = 300_000  # a scan of 4-bit codes takes 1.2 ms; beyond, inverted lists are worth their training
 _MOST_LISTS = 65_536  # as many as CompactDS has for 1.85 billion; assigning rows to more would take days
-_LEAST_ROWS_PER_LIST = 39  # fewer do not place a centroid (as in faiss)
 _CACHED_SHARE = 0.8  # of the exact vectors; below it, candidates cost more than codes
 
 
@@ -126,8 +125,10 @@ def _unknown_parameter(config: IndexConfig) -> UsageError:
 
 
 def lists_for(rows: int) -> int:
-    """Inverted lists: about 4 sqrt(n), where finding the lists and scanning their codes take as long."""
-    return max(1, min(round(4 * math.sqrt(rows)), rows // _LEAST_ROWS_PER_LIST, _MOST_LISTS))
+    """Inverted lists: as many as the families would take, but for the largest stores."""
+    from .index.dense.ivf import default_lists
+
+    return min(default_lists(rows), _MOST_LISTS)
 
 
 def subquantizers_for(dimension: int, dimensions_each: int) -> int:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -21,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from .arrays import read_array
 from .errors import IntegrityError, UsageError
 from .files import checksum
 from .hits import Hit
@@ -166,25 +168,48 @@ class Segment:
     def __init__(self, folder: Path, entry: SegmentEntry) -> None:
         self.entry = entry
         self.folder = folder
-        try:
+        with self._reading():
             self._source = pa.memory_map(str(folder / "passages.arrow"))
             self._passages = pa.ipc.open_file(self._source, options=pa.ipc.IpcReadOptions(use_threads=False))
-            self._passage_ids = _open_lookup(folder / "passage_ids.npy", entry.rows)
-            self._document_ids = _open_lookup(folder / "document_ids.npy", entry.rows)
-        except (OSError, ValueError) as error:
-            raise _unreadable(folder, entry, error) from error
-        if self._passages.schema != PASSAGES:
-            raise IntegrityError(f"segment {entry.id}: passages.arrow has other columns than this format")
+            if self._passages.schema != PASSAGES:
+                raise ValueError("passages.arrow has other columns than this format")
+            shape = (2, entry.rows)
+            self._passage_ids: Table = read_array(folder / "passage_ids.npy", shape, np.uint64, mapped=True)
+            self._document_ids: Table = read_array(folder / "document_ids.npy", shape, np.uint64, mapped=True)
         self._lock = threading.Lock()  # Arrow's file reader is not documented as safe for concurrent reads
 
     def read_passage(self, position: int) -> Passage:
-        """The passage at a position."""
+        """The passage at a position.
+
+        Raises
+        ------
+        IntegrityError
+            If there is none, or the file is damaged.
+        """
         number, row = divmod(position, ROWS_PER_BATCH)
-        with self._lock:
-            batch = self._passages.get_batch(number)
-        values: list[Any] = [batch.column(i)[row].as_py() for i in range(len(PASSAGES))]
-        values[-1] = json.loads(values[-1])
+        with self._reading():
+            with self._lock:
+                batch = self._passages.get_batch(number)
+            batch.validate(full=True)  # Arrow follows offsets that are out of bounds
+            values: list[Any] = [batch.column(i)[row].as_py() for i in range(len(PASSAGES))]
+            values[-1] = json.loads(values[-1])
         return Passage._make(values)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """What Arrow and JSON raise for a damaged file, as one error."""
+        try:
+            yield
+        except (
+            pa.ArrowException,
+            OSError,
+            ValueError,
+            IndexError,
+            OverflowError,
+            MemoryError,
+            RecursionError,
+        ) as error:
+            raise _unreadable(self.folder, self.entry, error) from error
 
     def read_hit(self, position: int, score: float) -> Hit:
         """The passage at a position, as a Hit."""
@@ -202,21 +227,25 @@ class Segment:
     def read_column(self, name: str) -> list[Any]:
         """One column of all passages, in order; the others are not decompressed."""
         options = pa.ipc.IpcReadOptions(included_fields=[PASSAGES.get_field_index(name)])
-        # A slice of the open map: the file may have lost its name since.
-        values: list[Any] = (
-            pa.ipc.open_file(pa.BufferReader(self._buffer()), options=options)
-            .read_all()
-            .column(name)
-            .to_pylist()
-        )
+        with self._reading():
+            # A slice of the open map: the file may have lost its name since.
+            table = pa.ipc.open_file(pa.BufferReader(self._buffer()), options=options).read_all()
+            table.validate(full=True)
+            values: list[Any] = table.column(name).to_pylist()
         return values
 
     def read_passages(self) -> Iterator[Passage]:
         """All passages in order, a record batch in RAM at a time."""
-        reader = pa.ipc.open_file(pa.BufferReader(self._buffer()))
-        for number in range(reader.num_record_batches):
-            *columns, metadata = (column.to_pylist() for column in reader.get_batch(number).columns)
-            yield from map(Passage._make, zip(*columns, map(json.loads, metadata), strict=True))
+        with self._reading():
+            reader = pa.ipc.open_file(pa.BufferReader(self._buffer()))
+            batches = reader.num_record_batches
+        for number in range(batches):
+            with self._reading():
+                batch = reader.get_batch(number)
+                batch.validate(full=True)
+                *columns, metadata = (column.to_pylist() for column in batch.columns)
+                passages = list(map(Passage._make, zip(*columns, map(json.loads, metadata), strict=True)))
+            yield from passages
 
     def _buffer(self) -> pa.Buffer:
         with self._lock:
@@ -254,23 +283,9 @@ def open_vectors(
         If the file is missing, or holds something else.
     """
     try:
-        vectors: NDArray[np.floating[Any]] = np.load(folder / file, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        return read_array(folder / file, (entry.rows, dimension), dtype, mapped=True)
+    except (OSError, ValueError) as error:
         raise _unreadable(folder, entry, error) from error
-    if vectors.shape != (entry.rows, dimension) or vectors.dtype != dtype:
-        raise IntegrityError(
-            f"segment {entry.id}: expected {file} ({entry.rows}, {dimension}) {dtype}, "
-            f"got {vectors.shape} {vectors.dtype}",
-            hint=f"compendia verify {folder.parents[1]}",
-        )
-    return vectors
-
-
-def _open_lookup(path: Path, rows: int) -> Table:
-    table: Table = np.load(path, mmap_mode="r" if rows else None, allow_pickle=False)
-    if table.shape != (2, rows) or table.dtype != np.uint64:
-        raise ValueError(f"{path.name}: expected (2, {rows}) uint64, got {table.shape} {table.dtype}")
-    return table
 
 
 def _unreadable(folder: Path, entry: SegmentEntry, error: Exception) -> IntegrityError:

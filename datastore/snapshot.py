@@ -34,6 +34,7 @@ _QUERIES_PER_BLOCK = 256
 _ROWS_PER_BLOCK = 65_536
 # Candidates an index without a measured curve is asked for: 4 k, at least k + 30.
 _UNMEASURED_FACTOR, _UNMEASURED_EXTRA = 4, 30
+_SECOND_ENCODER_FACTOR, _SECOND_ENCODER_LEAST = 10, 100
 
 
 class Request(NamedTuple):
@@ -44,6 +45,7 @@ class Request(NamedTuple):
     candidates: int | None = None
     effort: int | None = None
     where: str | None = None
+    fused: bool = False
     deadline: float = float("inf")  # of time.monotonic()
 
     def check_time(self) -> None:
@@ -71,6 +73,11 @@ class Snapshot:
         self.masks = masks
         self._hold = hold  # file descriptor of the manifest, with a shared lock on it
         self.vectors = open_exact_vectors(self.catalog, manifest)
+        self.index_vectors = (
+            self.vectors
+            if manifest.exact_encoder is None
+            else open_exact_vectors(self.catalog, manifest, rescoring=False)
+        )
         ranges = rows_of_segments(manifest.segments)
         self.parts = [open_part(path, entry, ranges) for entry in manifest.indexes]
         self.tail = self._open_tail(ranges)
@@ -154,44 +161,42 @@ class Snapshot:
         exact_queries: NDArray[np.float32] | None = None,
     ) -> Ranked:
         """The k best rows for each of (nq, d) queries; `exact_queries` are theirs in the space of the exact vectors."""
-        if exact_queries is None:
-            exact_queries = queries
         started = time.perf_counter()
         mask = self.mask(request.where)
         timings: dict[str, float] = {}
         if request.where is not None:
             timings["filter"] = (time.perf_counter() - started) * 1e3
         route = self._route(request, mask)
-        if len(queries) <= _QUERIES_PER_BLOCK:
-            rows, scores, note = self._search_block(queries, exact_queries, request, mask, route, timings)
-            return Ranked(rows, scores, note, timings)
         blocks = []
-        for start in range(0, len(queries), _QUERIES_PER_BLOCK):
+        for start in range(0, max(len(queries), 1), _QUERIES_PER_BLOCK):
             part = slice(start, start + _QUERIES_PER_BLOCK)
-            blocks.append(
-                self._search_block(queries[part], exact_queries[part], request, mask, route, timings)
-            )
-        all_rows, all_scores, notes = zip(*blocks, strict=True)
-        return Ranked(np.concatenate(all_rows), np.concatenate(all_scores), max(notes, key=len), timings)
+            asked = _Asked(queries[part], None if exact_queries is None else exact_queries[part])
+            blocks.append(self._search_block(asked, request, mask, route, timings))
+        if len(blocks) == 1:
+            rows, scores, name = blocks[0]
+            return Ranked(rows, scores, name, timings)
+        all_rows, all_scores, names = zip(*blocks, strict=True)
+        return Ranked(np.concatenate(all_rows), np.concatenate(all_scores), max(names, key=len), timings)
 
     def _route(self, request: Request, mask: Mask | None) -> _Route:
         """How to find the candidates: cheapest first, exactly where that is cheaper or nothing else will do."""
         if not self.parts:
-            return _Route("exact: no index", None, self.rows)
+            return _Route("exact: no index", None)
+        if request.recall == 1 and request.candidates is None and request.effort is None:
+            return _Route("exact: recall 1 was asked for", None)
         settings: list[Setting] = []
         widened = False
         for part in self.parts:
             setting = self._setting(part, request)
             if setting is None:
-                best = part.curve.best(request.k).recall if part.curve is not None else 0.0
+                assert part.curve is not None
+                best = part.curve.best(request.k).recall
                 return _Route(
-                    f"exact: the index reaches recall {best:.3f}, {request.recall} was asked for",
-                    None,
-                    self.rows,
+                    f"exact: the index reaches recall {best:.3f}, {request.recall} was asked for", None
                 )
             settings.append(setting)
         if mask is None:
-            return _Route("index", settings, self.rows)
+            return _Route("index", settings)
         matches = int(np.count_nonzero(mask))
         cost_us = 0.0
         for number, part in enumerate(self.parts):
@@ -211,8 +216,8 @@ class Snapshot:
                 exact_scan_us(self.rows, self.manifest.dimension),
             )
             if exact_us <= cost_us:
-                return _Route(f"exact: {matches:,} of {self.rows:,} rows match", None, matches)
-        return _Route("index, more effort for the filter" if widened else "index", settings, matches)
+                return _Route(f"exact: {matches:,} of {self.rows:,} rows match", None)
+        return _Route("index, more effort for the filter" if widened else "index", settings)
 
     def _setting(self, part: DensePart, request: Request) -> Setting | None:
         """How to ask an index; None where it cannot give the recall that is asked for."""
@@ -226,12 +231,14 @@ class Snapshot:
             found = Setting(None, max(_UNMEASURED_FACTOR * k, k + _UNMEASURED_EXTRA), 0.0, 0.004 * part.rows)
         candidates = found.candidates if request.candidates is None else request.candidates
         effort = found.effort if request.effort is None else request.effort
+        if self.manifest.exact_encoder is not None and request.candidates is None:
+            # The second encoder orders them anew: what it would put first may stand far down in the first one's order.
+            candidates = max(candidates, _SECOND_ENCODER_FACTOR * k, _SECOND_ENCODER_LEAST)
         return found._replace(effort=effort, candidates=max(k, min(candidates, part.rows)))
 
     def _search_block(
         self,
-        queries: NDArray[np.float32],
-        exact_queries: NDArray[np.float32],
+        asked: _Asked,
         request: Request,
         mask: Mask | None,
         route: _Route,
@@ -240,21 +247,30 @@ class Snapshot:
         request.check_time()
         started = time.perf_counter()
         if route.settings is None:
-            rows, scores = self._exactly(exact_queries, request, mask)
+            rows, scores = self._exactly(asked, request, mask)
             _add(timings, "exact", started)
             return rows, scores, route.name
-        found, short = self._candidates(queries, route, mask, request)
+        found, short = self._candidates(asked.queries, route, mask, request)
         _add(timings, "index", started)
         request.check_time()
         started = time.perf_counter()
-        rows, scores = rank(found, self.vectors.scores(exact_queries, found), request.k)
+        rows, scores = rank(found, self._scores(asked, found, request), request.k)
         name = route.name
         if short is not None and short.any() and request.candidates is None:
             # The index ran out of matches near these queries: only all matches are sure to hold the best.
-            rows[short], scores[short] = self._exactly(exact_queries[short], request, mask)
+            rows[short], scores[short] = self._exactly(asked.some(short), request, mask)
             name = f"{name}; exact for {int(short.sum())} queries"
         _add(timings, "rescore", started)
         return rows, scores, name
+
+    def _scores(self, asked: _Asked, rows: NDArray[np.int64], request: Request) -> NDArray[np.float32]:
+        """(nq, m) scores of each query's own rows: of the exact vectors, or the mean of both encoders'."""
+        if asked.exact is None:
+            return self.index_vectors.scores(asked.queries, rows)
+        scores = self.vectors.scores(asked.exact, rows)
+        if request.fused:
+            scores = _mean(scores, self.index_vectors.scores(asked.queries, rows))
+        return scores
 
     def _candidates(
         self, queries: NDArray[np.float32], route: _Route, mask: Mask | None, request: Request
@@ -275,18 +291,23 @@ class Snapshot:
         return (proposed[0] if len(proposed) == 1 else np.concatenate(proposed, axis=1)), short
 
     def _exactly(
-        self, queries: NDArray[np.float32], request: Request, mask: Mask | None
+        self, asked: _Asked, request: Request, mask: Mask | None
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """The k best of all rows that the mask allows, by exact vectors."""
         allowed = None if mask is None else np.flatnonzero(mask)
         total = self.rows if allowed is None else len(allowed)
-        best_rows = np.empty((len(queries), 0), dtype=np.int64)
-        best_scores = np.empty((len(queries), 0), dtype=np.float32)
+        exact, vectors = (
+            (asked.queries, self.index_vectors) if asked.exact is None else (asked.exact, self.vectors)
+        )
+        best_rows = np.empty((len(exact), 0), dtype=np.int64)
+        best_scores = np.empty((len(exact), 0), dtype=np.float32)
         for start in range(0, max(total, 1), _ROWS_PER_BLOCK):
             request.check_time()
             stop = min(start + _ROWS_PER_BLOCK, total)
             block = np.arange(start, stop) if allowed is None else allowed[start:stop]
-            scores = self.vectors.scores_of_rows(queries, block)
+            scores = vectors.scores_of_rows(exact, block)
+            if request.fused:
+                scores = _mean(scores, self.index_vectors.scores_of_rows(asked.queries, block))
             rows, scores = top(block, scores, request.k)
             best_rows, best_scores = rank(
                 np.concatenate([best_rows, rows], axis=1),
@@ -296,16 +317,29 @@ class Snapshot:
         return best_rows, best_scores
 
 
+class _Asked(NamedTuple):
+    """A block of queries, as the index's encoder sees them and, where there is a second one, as that does."""
+
+    queries: NDArray[np.float32]  # (nq, d)
+    exact: NDArray[np.float32] | None  # (nq, d of the exact vectors)
+
+    def some(self, chosen: NDArray[np.bool_]) -> _Asked:
+        return _Asked(self.queries[chosen], None if self.exact is None else self.exact[chosen])
+
+
 class _Route(NamedTuple):
     name: str
     settings: list[Setting] | None  # one for each index; None: score all matches exactly
-    matches: int
 
 
 def _scaled(effort: int, efforts: tuple[int, ...], selectivity: float) -> int:
     """Effort under a filter: a query's nearest matches lie further out, in proportion to the root of their thinness."""
     wanted = effort / max(selectivity, 1e-9) ** 0.5
     return next((step for step in efforts if step >= wanted), efforts[-1] if efforts else effort)
+
+
+def _mean(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
+    return (one + other) * np.float32(0.5)
 
 
 def _add(timings: dict[str, float], stage: str, started: float) -> None:

@@ -153,7 +153,7 @@ class Datastore:
             dimension = stored.fingerprint.dimension
         dimension = integer("dimension", dimension, at_least=1)
         if calibration_queries is not None:
-            calibration_queries = _check_vectors(calibration_queries, dimension, metric)
+            calibration_queries = query_vectors(calibration_queries, dimension, metric)
         manifest = edit.create(
             path,
             dimension=dimension,
@@ -280,6 +280,7 @@ class Datastore:
         where: str | None = None,
         candidates: int | None = None,
         effort: int | None = None,
+        fused: bool = False,
         timeout_s: float | None = None,
     ) -> list[Hit]: ...
     @overload
@@ -292,6 +293,7 @@ class Datastore:
         where: str | None = None,
         candidates: int | None = None,
         effort: int | None = None,
+        fused: bool = False,
         timeout_s: float | None = None,
     ) -> Hits: ...
     def search(
@@ -303,6 +305,7 @@ class Datastore:
         where: str | None = None,
         candidates: int | None = None,
         effort: int | None = None,
+        fused: bool = False,
         timeout_s: float | None = None,
     ) -> list[Hit] | Hits:
         """The k passages nearest to each query, by exact vectors.
@@ -317,6 +320,8 @@ class Datastore:
             A condition in SQL over the columns of the metadata: `"source = 'wikipedia' AND year >= 2020"`.
         candidates, effort
             Set by hand, for study, what `recall` chooses: the rows that the index proposes, and its search effort.
+        fused
+            Of a store with two encoders: score by the mean of both, not by the exact one alone.
         timeout_s
             Seconds after which the search gives up, checked between its steps.
 
@@ -329,7 +334,7 @@ class Datastore:
             If `timeout_s` is over.
         """
         snapshot = self.snapshot
-        request = _check_request(snapshot, k, recall, where, candidates, effort, timeout_s)
+        request = _check_request(snapshot, k, recall, where, candidates, effort, fused, timeout_s)
         # What cannot be asked is refused before seconds go into loading an encoder.
         texts = None if isinstance(queries, np.ndarray) else check_queries(queries)
         if where is not None:
@@ -338,7 +343,7 @@ class Datastore:
         started = time.perf_counter()
         exact = None
         if texts is None:
-            vectors = _check_vectors(queries, snapshot.manifest.dimension, snapshot.manifest.metric)
+            vectors = query_vectors(queries, snapshot.manifest.dimension, snapshot.manifest.metric)
             if snapshot.manifest.exact_encoder is not None:
                 raise UsageError(f"{self.path} scores with two encoders: ask it with text")
         else:
@@ -486,6 +491,7 @@ def _check_request(
     where: str | None,
     candidates: Any,
     effort: Any,
+    fused: bool,
     timeout_s: Any,
 ) -> Request:
     k = integer("k", k, at_least=1)
@@ -499,11 +505,13 @@ def _check_request(
         raise UsageError(f"recall must be above 0 and at most 1, got {recall!r}")
     if timeout_s is not None and not (isinstance(timeout_s, int | float) and timeout_s > 0):
         raise UsageError(f"timeout_s must be a positive number of seconds, got {timeout_s!r}")
+    if fused and snapshot.manifest.exact_encoder is None:
+        raise UsageError("fused scores need a store with two encoders", hint="exact_encoder: in its recipe")
     deadline = float("inf") if timeout_s is None else time.monotonic() + timeout_s
-    return Request(k, recall, candidates, effort, where, deadline)
+    return Request(k, float(recall), candidates, effort, where, fused, deadline)
 
 
-def _check_vectors(vectors: Any, dimension: int, metric: Metric) -> NDArray[np.float32]:
+def query_vectors(vectors: Any, dimension: int, metric: Metric) -> NDArray[np.float32]:
     """(n, d) query vectors as they are compared: for cosine, at length one."""
     checked = np.ascontiguousarray(vectors, dtype=np.float32)
     if checked.ndim != 2 or checked.shape[1] != dimension:

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .calibration import RecallRow, recall_report
+from .calibration_queries import perturbed_rows
 from .catalog import open_exact_vectors
 from .errors import CompendiaError
 from .files import checksum
+from .fold import read_queries
 from .manifest import FileEntry, Manifest, read_manifest
-from .store import Datastore
+from .snapshot import Request
+from .store import Datastore, query_vectors
 
 _SELF_SEARCHES = 20
 _SELF_CANDIDATES = 30
+_PERTURBED_ROWS = 200
 
 
 def verify(path: Path) -> list[str]:
@@ -34,6 +40,42 @@ def verify(path: Path) -> list[str]:
     faults = list(_file_faults(path, manifest))
     # What the files' contents say means nothing while the files themselves are wrong.
     return faults or list(_content_faults(path))
+
+
+class RecallReport(NamedTuple):
+    """What `verify_recall` measured."""
+
+    source: str  # of the queries: `given`, or what the store was calibrated with
+    queries: int
+    rows: list[RecallRow]
+
+
+def verify_recall(
+    path: Path,
+    queries: NDArray[np.floating[Any]] | None = None,
+    targets: Sequence[float] = (0.9, 0.95, 0.98, 0.99),
+) -> RecallReport:
+    """Recall@10 and @100 of the current version at each target, measured anew against a scan of all vectors.
+
+    `queries` (n, d) say how it is for them; default, those that the store was calibrated with, else rows with noise.
+    """
+    with Datastore.open(path) as store:
+        snapshot = store.snapshot
+        if queries is not None:
+            source, asked = "given", query_vectors(queries, store.manifest.dimension, store.manifest.metric)
+        else:
+            kept = read_queries(path, store.manifest)
+            vectors = snapshot.sequential_vectors()
+            source = store.manifest.calibration.source if store.manifest.calibration else "rows"
+            asked = perturbed_rows(vectors, _PERTURBED_ROWS, seed=1) if kept is None else kept
+
+        def search(vectors: NDArray[np.float32], k: int, recall: float) -> NDArray[np.int64]:
+            return snapshot.search(vectors, Request(k, recall)).rows
+
+        def exact(vectors: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+            return search(vectors, k, 1.0)
+
+        return RecallReport(source, len(asked), recall_report(search, exact, asked, targets))
 
 
 def remove_damaged(path: Path, manifest: Manifest, *, checksums: bool) -> set[str]:

@@ -281,9 +281,18 @@ def _chunk_tasks(
                 recipe.chunk.model_dump(mode="json"),
                 fingerprint.model_dump(mode="json"),
                 recipe.encoder.batch_size,
+                *_exact_key(recipe),
             )
             tasks.append(ChunkTask(str(work), key, name, shard, kept, recipe.chunk, recipe.encoder))
     return tasks
+
+
+def _exact_key(recipe: Recipe) -> list[object]:
+    """What the second encoder, if there is one, adds to the name of a segment."""
+    if recipe.exact_encoder is None:
+        return []
+    fingerprint = load_encoder(recipe.exact_encoder).fingerprint
+    return [fingerprint.model_dump(mode="json"), recipe.exact_encoder.batch_size]
 
 
 def _chunk(
@@ -331,7 +340,9 @@ def _embed(
             continue
         threads = available_cores() if runner.in_process else 1
         truncate = recipe.chunk.mode == "document"
-        tasks.append(EmbedTask(str(store), str(work), draft, truncate, recipe.encoder, threads))
+        tasks.append(
+            EmbedTask(str(store), str(work), draft, truncate, recipe.encoder, recipe.exact_encoder, threads)
+        )
     with progress("embedding", sum(task.draft.passages for task in tasks), "passages") as advance:
         function = partial(embed_segment, on_batch=advance) if runner.in_process else embed_segment
         for task, entry in runner.map(function, tasks):
@@ -343,13 +354,16 @@ def _embed(
 
 def _with_index(store: Path, recipe: Recipe, segments: Sequence[SegmentEntry]) -> Manifest:
     """The version to be, with its indexes on disk; those of the current version are used where they can be."""
-    encoder = load_encoder(recipe.encoder)
+    encoder, exact = load_encoder(recipe.encoder), recipe.exact_encoder
     manifest = Manifest(
         version=1,  # until it is committed
         parent=None,
         metric="cosine",
         dimension=encoder.fingerprint.dimension,
         encoder=StoredEncoder(config=recipe.encoder, fingerprint=encoder.fingerprint),
+        exact_encoder=None
+        if exact is None
+        else StoredEncoder(config=exact, fingerprint=load_encoder(exact).fingerprint),
         index=recipe.index,
         segments=tuple(segments),
         indexes=(),

@@ -68,6 +68,10 @@ class Recipe(BaseModel):
     )
     chunk: ChunkConfig = ChunkConfig()
     encoder: EncoderConfig = EncoderConfig()
+    exact_encoder: EncoderConfig | None = Field(
+        default=None,
+        description="A second, stronger encoder: its vectors, on disk, decide about what the first one's index finds",
+    )
     index: IndexConfig = IndexConfig()
     shard: ShardConfig = ShardConfig()
 

@@ -22,7 +22,13 @@ from datastore import EncoderConfig
 from datastore.encoders import load_encoder
 from datastore.files import crash_point, published_folder
 from datastore.manifest import SegmentEntry
-from datastore.segment import PASSAGE_FILES, Passage, write_passages, write_vectors
+from datastore.segment import (
+    EXACT_VECTORS_FILE,
+    PASSAGE_FILES,
+    Passage,
+    write_passages,
+    write_vectors,
+)
 from datastore.text import content_hash, normalise
 from datastore.write import SegmentCounts, content_key, publish_segment
 
@@ -223,6 +229,7 @@ class EmbedTask(NamedTuple):
     draft: Draft
     truncate: bool
     encoder: EncoderConfig
+    exact_encoder: EncoderConfig | None
     threads: int
 
 
@@ -234,12 +241,18 @@ def embed_segment(task: EmbedTask, on_batch: Callable[[int], None] | None = None
     vectors = load_encoder(task.encoder).encode_passages(
         inputs, truncate=task.truncate, threads=task.threads, on_batch=on_batch
     )
+    exact = None
+    if task.exact_encoder is not None:
+        # Passages are cut for the first encoder: one that reads less than it sees their beginning.
+        exact = load_encoder(task.exact_encoder).encode_passages(inputs, truncate=True, threads=task.threads)
     crash_point("after_embedding")
 
     def fill(folder: Path) -> int:
         for name in PASSAGE_FILES:
             shutil.copyfile(passages / name, folder / name)
         write_vectors(folder, vectors)
+        if exact is not None:
+            write_vectors(folder, exact, file=EXACT_VECTORS_FILE)
         return len(vectors)
 
     return publish_segment(Path(task.store), task.draft.key, task.draft.counts, fill)

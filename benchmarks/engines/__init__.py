@@ -2,6 +2,7 @@
 
 A file is a module of
 
+    PACKAGES                                    that it imports when it opens an index
     SETUPS                                      name -> Setup: what is built, and the points of its sweep
     build(vectors, folder, **parameters)        writes the index of (n, d) unit vectors into an empty folder
     open_engine(folder) -> Propose              the index in RAM, searching on one thread
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,6 +43,20 @@ class Setup(NamedTuple):
     parameters: Mapping[str, Any]
     points: Sequence[Point]
     rescored: bool  # candidates are scored again with exact float16 vectors; else the engine's own ten count
+
+
+def import_engine(module: str) -> Any:
+    """An engine's module with all that it will need imported: what it grows by from here on is the index.
+
+    Raises
+    ------
+    ImportError
+        If a package is not installed.
+    """
+    engine = import_module(module)
+    for package in engine.PACKAGES:
+        import_module(package)
+    return engine
 
 
 def blocks(vectors: NDArray[Any], rows_per_block: int = 16_384) -> Iterator[NDArray[np.float32]]:

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from . import Point, Propose, Setup
 
+PACKAGES = ("diskannpy",)
+
 SETUPS = {
     "DiskANN": Setup(
         {"degree": 32, "complexity": 64, "code_bytes": 96},

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from . import Point, Propose, Setup, blocks, sample
 
+PACKAGES = ("faiss",)
+
 SETUPS = {
     "faiss HNSW f32": Setup(
         {"storage": "Flat"}, [Point(effort, 10) for effort in (16, 32, 64, 128, 256, 512)], rescored=False

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from . import Point, Propose, Setup, blocks, lists_for, sample
 
+PACKAGES = ("faiss",)
+
 _FINE = [
     Point(8, 20),
     Point(16, 30),

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from . import Point, Propose, Setup, blocks, lists_for, sample
 
+PACKAGES = ("faiss",)
+
 SETUPS = {
     "faiss IVF-RaBitQ 1 bit": Setup(
         {},

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from . import Point, Propose, Setup, blocks
 
+PACKAGES = ("hnswlib",)
+
 SETUPS = {
     "hnswlib f32": Setup({}, [Point(effort, 10) for effort in (16, 32, 64, 128, 256, 512)], rescored=False)
 }

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from . import Point, Propose, Setup, blocks, lists_for
 
+PACKAGES = ("lancedb", "pyarrow")
+
 # Refinement multiplies: candidates / 10 is the refine factor, and ten rows come back.
 SETUPS = {
     "LanceDB IVF_PQ d/4": Setup(

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from . import Point, Propose, Setup, blocks, sample
 
+PACKAGES = ("turbovec",)
+
 SETUPS = {
     "turbovec 4 bit": Setup(
         {"bits": 4}, [Point(0, count) for count in (10, 12, 15, 20, 30, 40)], rescored=True

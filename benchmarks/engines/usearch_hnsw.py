@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from . import Point, Propose, Setup, blocks
 
+PACKAGES = ("usearch.index",)
+
 SETUPS = {
     "usearch i8": Setup(
         {"dtype": "i8"},

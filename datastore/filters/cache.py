@@ -37,10 +37,11 @@ class MaskCache:
         if limit_bytes < 0:
             raise UsageError(f"limit_bytes must not be negative, got {limit_bytes}")
         self.limit_bytes = limit_bytes
-        self.clear()
+        self.start_empty()
         _caches.add(self)
 
-    def clear(self) -> None:
+    def start_empty(self) -> None:
+        """Forget everything, the lock too: for a process that has just been forked, not for one with threads."""
         self._lock = threading.Lock()
         self._bytes = 0
         self._segments: OrderedDict[tuple[str, str], SegmentMask] = OrderedDict()
@@ -94,10 +95,10 @@ class MaskCache:
 _caches: weakref.WeakSet[MaskCache] = weakref.WeakSet()
 
 
-def _clear_all() -> None:
+def _empty_all() -> None:
     for cache in _caches:
-        cache.clear()
+        cache.start_empty()
 
 
 # A lock that another thread held at the fork would never be let go in the child.
-os.register_at_fork(after_in_child=_clear_all)
+os.register_at_fork(after_in_child=_empty_all)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,6 +50,7 @@ class Columns:
         self._segment, self._predicate = segment, predicate
         with _parquet(segment.path) as file:
             schema, rows = file.schema_arrow, file.metadata.num_rows
+            self._dictionaries = _dictionaries(file)
         if rows != segment.rows:
             raise IntegrityError(f"{segment.path} has {rows:,} rows, expected {segment.rows:,}")
         spelled = {name: _spelling(name, schema.names) for name in sorted(predicate.columns)}
@@ -59,7 +61,7 @@ class Columns:
         """Which rows match, in file order; unknown (NULL) counts as no match."""
         import duckdb
 
-        with _parquet(self._segment.path) as file:
+        with _parquet(self._segment.path, self._dictionaries) as file:
             # Threads of its own would not pay for so few columns.
             table = file.read(columns=sorted(set(self._spelled.values())), use_threads=False)
         terms = {name: Term("NULL", "null") for name in self._predicate.columns}
@@ -87,12 +89,29 @@ class Columns:
 
 
 @contextmanager
-def _parquet(path: Path) -> Iterator[pq.ParquetFile]:
+def _parquet(path: Path, dictionaries: Sequence[str] = ()) -> Iterator[pq.ParquetFile]:
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, read_dictionary=list(dictionaries)) as file:
             yield file
     except (OSError, pa.ArrowException) as error:
         raise IntegrityError(f"{path} cannot be read: {error}") from error
+
+
+def _dictionaries(file: pq.ParquetFile) -> list[str]:
+    """Columns of few different texts: left as the numbers that Parquet holds, they take half the time to filter.
+
+    Told by their size, since a text that is written out takes at least the 4 bytes of its length.
+    """
+    sizes: Counter[str] = Counter()
+    for group in range(file.metadata.num_row_groups):
+        for number in range(file.metadata.num_columns):
+            column = file.metadata.row_group(group).column(number)
+            sizes[column.path_in_schema] += column.total_uncompressed_size
+    return [
+        field.name
+        for field in file.schema_arrow
+        if pa.types.is_string(field.type) and sizes[field.name] < 4 * file.metadata.num_rows
+    ]
 
 
 def _spelling(name: str, known: Sequence[str]) -> str | None:

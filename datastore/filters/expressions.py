@@ -7,7 +7,8 @@ every segment. A value that does not convert is NULL, so the condition it stands
 - compared with a date or time, text is read as one; a number or a boolean is NULL
 - else compared with a number, text is read as a DOUBLE; a boolean counts as 0 or 1
 - else compared with a boolean, text is read as one
-- arithmetic is done in DOUBLE; text functions take the text of anything; x / 0 is NULL
+- arithmetic is done in DOUBLE, so that nothing overflows at 64 bits; x / 0 is NULL
+- text functions and LIKE take the text of anything
 """
 
 from __future__ import annotations

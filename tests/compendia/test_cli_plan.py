@@ -72,7 +72,7 @@ def test_a_plan_to_read(plan):
     assert [line.split()[0] for line in lines] == [
         "1,500,000", "index", "RAM", "disk", "search", "warm", "cold", "build", "page",
     ]  # fmt: skip
-    assert "ids 12.0 MB, centroids 7.5 MB" in lines[2]
+    assert "ids 15.0 MB, centroids 4.2 MB" in lines[2]
     assert lines[-1] == "page cache  100% of the exact vectors"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datastore.index.dense import DenseIndex, Plan, Vectors, build_index, open_index, plan_index
+from datastore.index.dense import DenseIndex, Plan, Vectors, build_index, open_index
 from datastore.index.dense.exact import ExactIndex
 
 
@@ -36,7 +37,9 @@ def in_parts(vectors: np.ndarray, *cuts: int) -> Vectors:
     return Vectors(np.split(vectors, cuts), "cosine", vectors.shape[1])
 
 
-def open_family(family: str, parameters: dict[str, int], vectors: np.ndarray, folder: Path) -> DenseIndex:
+def open_family(
+    family: str, parameters: dict[str, int | str], vectors: np.ndarray, folder: Path
+) -> DenseIndex:
     source = in_parts(vectors, len(vectors) // 3)
     if family == "exact":
         return ExactIndex(source)
@@ -45,10 +48,20 @@ def open_family(family: str, parameters: dict[str, int], vectors: np.ndarray, fo
     return open_index(family, folder)
 
 
+NEEDS_TURBOVEC = pytest.mark.skipif(find_spec("turbovec") is None, reason="turbovec is not installed")
 FAMILIES = pytest.mark.parametrize(
     ("family", "parameters", "recall"),
-    [("exact", {}, 1.0), ("flat", {"bits": 8}, 0.97), ("flat", {"bits": 4}, 0.80)],
-    ids=["exact", "flat-8", "flat-4"],
+    [
+        ("exact", {}, 1.0),
+        ("flat", {"bits": 8}, 0.97),
+        ("flat", {"bits": 4}, 0.80),
+        pytest.param("flat", {"bits": 4, "engine": "turbovec"}, 0.80, marks=NEEDS_TURBOVEC),
+        ("hnsw_sq8", {"links": 32}, 0.90),
+        ("ivf_pq", {"lists": 32}, 0.70),
+        ("ivf_pq", {"lists": 32, "bits": 8}, 0.85),
+        ("ivf_rabitq", {"lists": 32, "bits": 4}, 0.85),
+    ],
+    ids=["exact", "flat-8", "flat-4", "flat-4-turbovec", "hnsw", "ivf-pq-4", "ivf-pq-8", "ivf-rabitq-4"],
 )
 
 
@@ -133,8 +146,3 @@ def test_exact_over_several_blocks_equals_one_sort():
 
     np.testing.assert_array_equal(found.ordinals, ordinals)
     np.testing.assert_allclose(found.scores, scores, atol=1e-6)
-
-
-def test_small_stores_have_no_index_and_larger_ones_four_bits():
-    assert plan_index(1_999) is None
-    assert plan_index(2_000) == Plan("flat", {"bits": 4})

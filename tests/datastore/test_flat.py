@@ -165,13 +165,13 @@ def test_a_file_cut_short_is_an_error(tmp_path, engine, bits, kept):
 
 @CODES
 def test_a_damaged_file_is_an_error_or_harmless(tmp_path, engine, bits):
-    queries = gaussian(3, 16).take(np.arange(3))
+    query = gaussian(1, 16).take(np.arange(1))
     built(gaussian(100, 16), tmp_path, engine, bits)
     generator = np.random.default_rng(0)
 
     for file in tmp_path.iterdir():
         whole = file.read_bytes()
-        for _ in range(60):
+        for _ in range(30):
             damaged = bytearray(whole)
             damaged[int(generator.integers(0, min(len(whole), 200)))] ^= 1 << int(generator.integers(8))
             file.write_bytes(damaged)
@@ -179,7 +179,7 @@ def test_a_damaged_file_is_an_error_or_harmless(tmp_path, engine, bits):
                 index = flat.open_index(tmp_path)
             except IntegrityError:
                 continue
-            assert index.search(queries, 5).ordinals.max() < 100
+            assert index.search(query, 5).ordinals.max() < 100
         file.write_bytes(whole)
 
 
@@ -211,7 +211,7 @@ def test_an_index_of_turbovec_says_what_to_install_where_it_is_missing(tmp_path,
 
 @CODES
 def test_real_vectors_keep_their_ten_among_twenty_to_thirty(test_data, tmp_path, engine, bits):
-    passages = np.load(test_data / "vectors" / "passages.f16.npy", mmap_mode="r")[:8_000]
+    passages = np.load(test_data / "vectors" / "passages.f16.npy", mmap_mode="r")[:4_000]
     queries = np.load(test_data / "vectors" / "queries.f16.npy")[:100].astype(np.float32)
     vectors = Vectors([passages], "cosine", 384)
     truth = ExactIndex(vectors).search(queries, 10).ordinals

@@ -43,7 +43,7 @@ class BoundFixed:
     chain: Fixed
     store: Datastore
 
-    def retrieve(self, queries: Sequence[str], k: int) -> Hits:
+    def retrieve(self, queries: Sequence[str], k: int, where: str | None = None) -> Hits:
         self.chain.asked.append((len(queries), k))
         if k > self.chain.at_most:
             raise UsageError("this chain has at most that many hits")
@@ -172,7 +172,7 @@ def test_a_deeper_search_never_moves_what_came_first(make_store):
         class Bound:
             store: Datastore
 
-            def retrieve(self, queries, k):
+            def retrieve(self, queries, k, where=None):
                 order = tuple(range(60)) if k <= 10 else tuple(reversed(range(60)))
                 return Fixed(order).on(self.store).retrieve(queries, k)
 

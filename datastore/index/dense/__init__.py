@@ -36,7 +36,7 @@ __all__ = [
     "open_index",
 ]
 
-FAMILIES = ("flat", "hnsw_sq8")
+FAMILIES = ("flat", "hnsw_sq8", "ivf_pq", "ivf_rabitq")
 
 
 class Candidates(NamedTuple):
@@ -123,8 +123,12 @@ def index_footprint(plan: Plan, rows: int, dimension: int) -> Footprint:
     cost: Footprint = family_module(plan.family).footprint(rows, kept, **parameters)
     if reduction is None:
         return cost
-    projection = reduce.footprint_bytes(dimension, kept)
-    return Footprint(*(part + projection for part in cost))
+    projection = reduce.projection_bytes(dimension, kept)
+    return Footprint(
+        cost.ram_bytes + projection,
+        cost.file_bytes + projection,
+        cost.build_bytes + projection + reduce.learning_bytes(dimension),
+    )
 
 
 def open_index(family: str, folder: Path) -> DenseIndex:

@@ -22,7 +22,13 @@ def load_array(path: Path, dtype: DTypeLike, dimensions: int) -> NDArray[Any]:
     """
     try:
         array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError, SyntaxError, TokenError) as error:  # a header is parsed as Python literals
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        SyntaxError,
+        TokenError,
+    ) as error:  # a header is parsed as Python literals
         raise damaged(path.parent) from error
     if array.dtype != dtype or array.ndim != dimensions or not array.flags.c_contiguous:
         raise damaged(path.parent)

@@ -18,7 +18,7 @@ import os
 import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, get_args
 
 import faiss
 import numpy as np
@@ -35,6 +35,23 @@ _ROUTER_FACTOR = 3  # proposals for each list that is probed: .999 of the best l
 _DEFAULT_EFFORT = 64
 _CODEC_ROWS = 16_384  # residuals that codebooks are trained on
 _TABLE_BYTES = 2**26  # of look-up tables in one call of faiss
+_LIST_BYTES = 24  # of faiss' record of a list
+
+
+class Layout(NamedTuple):
+    """A list in memory: whole blocks of `rows` codes of `stride` bytes, then ordinals; both begin at multiples of 8.
+
+    The ordinals are padded to 32 bytes: the scan of 4-bit codes wants each list to begin there.
+    """
+
+    rows: int
+    stride: int
+
+    def code_bytes(self, sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+        return -(-sizes // self.rows) * self.rows * self.stride
+
+    def ordinal_bytes(self, sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+        return -(-sizes // 4) * 32
 
 
 class Codec(Protocol):
@@ -43,8 +60,8 @@ class Codec(Protocol):
     def parameters(self) -> Mapping[str, int]:
         """What makes this codec again."""
 
-    def train(self, residuals: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Codebooks, or an empty array where there is nothing to learn."""
+    def train(self, residuals: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
+        """Codebooks; empty where there is nothing to learn."""
 
     def indexes(
         self, router: Any, lists: int, metric: Metric, codebooks: NDArray[np.float32]
@@ -54,24 +71,11 @@ class Codec(Protocol):
     def layout(self, dimension: int) -> Layout: ...
 
     def table_bytes(self, metric: Metric) -> int:
-        """Of look-up tables for one list of one query; 0 where all lists share them."""
+        """Look-up tables for one list of one query; 0 where all lists of a query share them."""
 
 
-class Layout(NamedTuple):
-    """The codes of a list take whole blocks of `rows` codes, `stride` bytes each, so that ordinals are aligned."""
-
-    rows: int
-    stride: int
-
-    def capacity(self, sizes: NDArray[np.int64]) -> NDArray[np.int64]:
-        return -(-sizes // self.rows) * self.rows
-
-    def bytes(self, sizes: NDArray[np.int64]) -> NDArray[np.int64]:
-        return self.capacity(sizes) * self.stride + 8 * sizes
-
-
-def faiss_metric(metric: Metric) -> int:
-    return int(faiss.METRIC_L2 if metric == "l2" else faiss.METRIC_INNER_PRODUCT)
+def faiss_metric(metric: Metric) -> Any:
+    return faiss.METRIC_L2 if metric == "l2" else faiss.METRIC_INNER_PRODUCT
 
 
 def default_lists(rows: int) -> int:
@@ -84,15 +88,30 @@ def half_of(dimension: int) -> int:
     return dimension if dimension % 2 else dimension // 2
 
 
-def train_codebooks(rows: NDArray[np.float32], subquantizers: int, bits: int) -> NDArray[np.float32]:
-    """(subquantizers, 2^bits, d / subquantizers): centroids of product quantisation (Jégou et al. 2011)."""
-    quantizer = faiss.ProductQuantizer(rows.shape[1], subquantizers, bits)
-    quantizer.cp.min_points_per_centroid = 1
-    quantizer.cp.niter = 12
-    # k-means wants as many points as centroids: a tiny set repeats its own.
-    quantizer.train(np.resize(rows, (max(len(rows), quantizer.ksub), rows.shape[1])))
-    codebooks: NDArray[np.float32] = faiss.vector_to_array(quantizer.centroids)
-    return codebooks.reshape(subquantizers, quantizer.ksub, -1)
+def train_codebooks(
+    rows: NDArray[np.float32], subquantizers: int, bits: int, *, seed: int, iterations: int = 12
+) -> NDArray[np.float32]:
+    """(subquantizers, 2^bits, d / subquantizers): centroids of product quantisation (Jégou et al. 2011).
+
+    faiss' training waits for its own threads at every step: on a busy machine it takes minutes.
+    """
+    random = np.random.default_rng(seed)
+    columns = rows.reshape(len(rows), subquantizers, -1)
+    # A tiny set has fewer rows than there are codes: some repeat.
+    drawn = random.choice(len(rows), 2**bits, replace=len(rows) < 2**bits)
+    codebooks = np.ascontiguousarray(columns[drawn].swapaxes(0, 1))
+    for number, codebook in enumerate(codebooks):
+        points = np.ascontiguousarray(columns[:, number])
+        for _ in range(iterations):
+            bias = np.einsum("ij,ij->i", codebook, codebook) / 2
+            codes = (points @ codebook.T - bias).argmax(axis=1)
+            sizes = np.bincount(codes, minlength=len(codebook))
+            for axis, values in enumerate(points.T):
+                sums = np.bincount(codes, weights=values, minlength=len(codebook))
+                np.divide(sums, sizes, out=codebook[:, axis], where=sizes > 0, casting="same_kind")
+            empty = np.flatnonzero(sizes == 0)
+            codebook[empty] = points[random.integers(len(points), size=len(empty))]
+    return codebooks
 
 
 def load_codebooks(quantizer: Any, codebooks: NDArray[np.float32]) -> None:
@@ -109,8 +128,8 @@ def build_lists(vectors: Vectors, folder: Path, codec: Codec, *, lists: int, see
     halves = train_centroids(vectors, lists, seed=seed).astype(np.float16)
     centroids = halves.astype(np.float32)
     rows = vectors.sample(_CODEC_ROWS, seed)
-    codebooks = codec.train(rows - centroids[nearest(rows, centroids, vectors.metric)])
-    router_codebooks = train_codebooks(centroids, half_of(vectors.dimension), 4)
+    codebooks = codec.train(rows - centroids[nearest(rows, centroids, vectors.metric)], seed)
+    router_codebooks = train_codebooks(centroids, half_of(vectors.dimension), 4, seed=seed)
     router = _Router(halves, router_codebooks, vectors.metric)
     encoder, _ = codec.indexes(router.index, lists, vectors.metric, codebooks)
 
@@ -126,7 +145,9 @@ def build_lists(vectors: Vectors, folder: Path, codec: Codec, *, lists: int, see
         numbers[start:stop] = assigned
         start = stop
     sizes = np.bincount(numbers, minlength=lists)
-    _write_lists(folder / "lists.bin", codes, np.argsort(numbers, kind="stable"), sizes, encoder)
+    order = np.argsort(numbers, kind="stable")
+    layout = codec.layout(vectors.dimension)
+    _write_lists(folder / "lists.bin", codes, order, sizes, encoder.get_CodePacker(), layout)
     np.save(folder / "centroids.npy", halves)
     np.save(folder / "router.npy", router_codebooks)
     np.save(folder / "codebooks.npy", codebooks)
@@ -136,30 +157,265 @@ def build_lists(vectors: Vectors, folder: Path, codec: Codec, *, lists: int, see
 
 
 def _write_lists(
-    path: Path, codes: NDArray[np.uint8], order: NDArray[np.int64], sizes: NDArray[np.int64], encoder: Any
+    path: Path,
+    codes: NDArray[np.uint8],
+    order: NDArray[np.int64],
+    sizes: NDArray[np.int64],
+    packer: Any,
+    layout: Layout,
 ) -> None:
-    packer = encoder.get_CodePacker()
-    layout = _layout(packer)
     with path.open("wb") as file:
         for ordinals in np.split(order, np.cumsum(sizes)[:-1]):
-            flat = np.zeros((layout.capacity(np.array(len(ordinals))), codes.shape[1]), dtype=np.uint8)
+            packed = np.zeros((-(-len(ordinals) // layout.rows) * layout.rows, layout.stride), dtype=np.uint8)
+            flat = np.zeros((len(packed), codes.shape[1]), dtype=np.uint8)
             flat[: len(ordinals)] = codes[ordinals]
-            packed = np.zeros((len(flat), layout.stride), dtype=np.uint8)
             for start in range(0, len(flat), packer.nvec):
                 packer.pack_all(faiss.swig_ptr(flat[start:]), faiss.swig_ptr(packed[start:]))
-            file.write(packed)
-            file.write(ordinals)
+            file.write(packed.data)
+            file.write(np.pad(ordinals, (0, -len(ordinals) % 4)).data)
 
 
-def _layout(packer: Any) -> Layout:
-    return Layout(max(8, packer.nvec), packer.block_size // packer.nvec)
-
-
-def lists_footprint(rows: int, dimension: int, codec: Codec, *, lists: int) -> Footprint:
+def lists_footprint(rows: int, dimension: int, codec: Codec, *, lists: int, codebook_bytes: int) -> Footprint:
+    """What `build_lists` will write, and what `IvfIndex` will hold."""
     lists = min(lists, rows)
     layout = codec.layout(dimension)
     # The last block of a list is half empty on average.
-    inside = int((rows + lists * (layout.rows - 1) / 2) * layout.stride) + 8 * rows
-    codebooks = 16 * 4 * dimension + len(codec.parameters()) * 0
-    files = inside + lists * (2 * dimension + 8) + codebooks
-    return Footprint(files, files, 0)
+    inside = round((rows + lists * (layout.rows - 1) / 2) * layout.stride) + 8 * rows + 12 * lists
+    router_codebook = 4 * 16 * dimension
+    files = inside + lists * (2 * dimension + 8) + codebook_bytes + router_codebook
+    ram = inside + rows * _number_type(lists).itemsize + _router_bytes(lists, dimension)
+    ram += lists * _LIST_BYTES + 2 * codebook_bytes + router_codebook
+    sample = 4 * dimension * sample_rows(rows, dimension, lists)
+    return Footprint(ram, files, max(sample + 2**28, rows * (layout.stride + 20)) + 2**26)
+
+
+def _number_type(lists: int) -> np.dtype[Any]:
+    return np.dtype(np.uint16 if lists <= 2**16 else np.uint32)
+
+
+def _router_bytes(lists: int, dimension: int) -> int:
+    return lists * (2 * dimension + half_of(dimension) // 2)
+
+
+class _Router:
+    """Chooses lists: 4-bit codes of the centroids propose, float16 decides."""
+
+    def __init__(
+        self, centroids: NDArray[np.float16], codebooks: NDArray[np.float32], metric: Metric
+    ) -> None:
+        dimension = centroids.shape[1]
+        exact = centroids.astype(np.float32)
+        self._coarse = faiss.IndexPQFastScan(dimension, half_of(dimension), 4, faiss_metric(metric))
+        load_codebooks(self._coarse.pq, codebooks)
+        self._coarse.is_trained = True
+        self._coarse.add(exact)
+        self._fine = faiss.IndexScalarQuantizer(
+            dimension, faiss.ScalarQuantizer.QT_fp16, faiss_metric(metric)
+        )
+        self._fine.train(exact)
+        self._fine.add(exact)
+        # faiss holds pointers only: the parts live as long as this object.
+        self.index = faiss.IndexRefine(self._coarse, self._fine)
+        self.index.k_factor = _ROUTER_FACTOR
+
+    def choose(
+        self, queries: NDArray[np.float32], count: int, allowed: NDArray[np.bool_] | None
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Scores as faiss has them and numbers of the `count` best lists, best first; -1 where there are fewer."""
+        if allowed is None:
+            scores, numbers = self.index.search(queries, count)
+        else:
+            selector = faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
+            parameters = faiss.SearchParameters(sel=selector)
+            scores, numbers = self._fine.search(queries, count, params=parameters)
+        return scores, numbers
+
+
+class _Allowed(NamedTuple):
+    """What a mask means to the lists."""
+
+    rows: int
+    lists: NDArray[np.bool_]  # those that hold a row of the mask
+    selector: Any  # faiss.IDSelector
+
+
+class IvfIndex:
+    """Lists in RAM. A mask that is read-only is understood once: what was found is kept for the next search."""
+
+    def __init__(self, folder: Path, codec_of: Callable[..., Codec]) -> None:
+        try:
+            self._open(folder, codec_of)
+        except (OSError, ValueError, TypeError, KeyError, EOFError, MemoryError, RuntimeError) as error:
+            raise IntegrityError(
+                f"the index {folder} cannot be read: {error}", hint=f"compendia verify {folder.parents[1]}"
+            ) from error
+
+    def _open(self, folder: Path, codec_of: Callable[..., Codec]) -> None:
+        header = json.loads((folder / "ivf.json").read_text())
+        self._metric: Metric = header["metric"]
+        if self._metric not in get_args(Metric):
+            raise ValueError(f"unknown metric {self._metric!r}")
+        self._codec = codec_of(**header["codec"])
+        centroids, router_codebooks, codebooks, sizes = (
+            np.load(folder / f"{name}.npy", allow_pickle=False)
+            for name in ("centroids", "router", "codebooks", "sizes")
+        )
+        matrix = centroids.dtype == np.float16 and centroids.ndim == 2 and centroids.size > 0
+        if not matrix or sizes.shape != centroids.shape[:1]:
+            raise ValueError(f"{centroids.shape} {centroids.dtype} centroids of lists {sizes.shape}")
+        self.lists, self.dimension = centroids.shape
+        self._router = _Router(centroids, router_codebooks, self._metric)
+        self._single, self._batch = self._codec.indexes(
+            self._router.index, self.lists, self._metric, codebooks
+        )
+        self._read_lists(folder / "lists.bin", sizes)
+        self._mask: tuple[weakref.ref[NDArray[np.bool_]], _Allowed] | None = None
+        self._small_bytes = (
+            _router_bytes(*centroids.shape)
+            + self.lists * _LIST_BYTES
+            + router_codebooks.nbytes
+            + 2 * codebooks.nbytes
+        )
+
+    def _read_lists(self, path: Path, sizes: NDArray[np.int64]) -> None:
+        """Codes and ordinals into one allocation, checked: faiss follows what it finds there."""
+        total = path.stat().st_size
+        layout = self._codec.layout(self.dimension)
+        if sizes.dtype != np.int64 or (sizes < 0).any() or (sizes > total // layout.stride).any():
+            raise ValueError("impossible sizes of lists")
+        self.rows = int(sizes.sum())
+        code_bytes = layout.code_bytes(sizes)
+        ends = np.cumsum(code_bytes + layout.ordinal_bytes(sizes))
+        if total != ends[-1] or total == 0:
+            raise ValueError(f"{path.name} has {total} bytes, its lists need {ends[-1]}")
+        self._memory = mmap.mmap(-1, total)
+        if hasattr(mmap, "MADV_HUGEPAGE"):
+            # Lists are short and far apart: with small pages each begins with misses of the address cache.
+            self._memory.madvise(mmap.MADV_HUGEPAGE)
+        with path.open("rb") as file:
+            file.readinto(self._memory)
+        offsets = np.concatenate([[0], ends[:-1]])
+        self._numbers = np.zeros(self.rows, dtype=_number_type(self.lists))
+        seen = np.zeros(self.rows, dtype=bool)
+        for number, (size, start) in enumerate(zip(sizes, offsets + code_bytes, strict=True)):
+            ordinals = np.frombuffer(self._memory, np.int64, size, start)
+            if size and (ordinals.min() < 0 or ordinals.max() >= self.rows):
+                raise ValueError(f"list {number} holds rows beyond {self.rows}")
+            self._numbers[ordinals] = number
+            seen[ordinals] = True
+        if not seen.all():
+            raise ValueError(f"{self.rows - int(seen.sum())} rows are in no list")
+        capacity = code_bytes // layout.stride
+        records = np.stack([sizes, capacity, offsets], axis=1).astype(np.uint64)
+
+        # The class of faiss that reads lists from one block of memory; the block is ours instead of a mapped file.
+        invlists = faiss.OnDiskInvertedLists(self.lists, layout.stride, "")
+        invlists.read_only = True
+        ctypes.memmove(int(invlists.lists.data().this), records.ctypes.data, records.nbytes)
+        invlists.ptr = faiss.swig_ptr(np.frombuffer(self._memory, dtype=np.uint8))
+        # faiss would unmap the block when it lets go of the lists.
+        weakref.finalize(self, setattr, invlists, "ptr", None)
+        for index in (self._single, self._batch):
+            index.replace_invlists(invlists, False)
+            index.ntotal = self.rows
+
+    @property
+    def ram_bytes(self) -> int:
+        return int(len(self._memory) + self._numbers.nbytes + self._small_bytes)
+
+    @property
+    def efforts(self) -> tuple[int, ...]:
+        """Lists to probe: powers of two and midpoints up to all."""
+        steps = (1 << i for i in range(self.lists.bit_length()))
+        grid = {value for step in steps for value in (step, step + step // 2)}
+        return (*sorted(value for value in grid if value < self.lists), self.lists)
+
+    def search(
+        self,
+        queries: NDArray[np.float32],
+        candidates: int,
+        mask: NDArray[np.bool_] | None = None,
+        effort: int | None = None,
+    ) -> Candidates:
+        """`effort` is the number of lists probed, default 64; under a mask those that hold none of its rows are free.
+
+        A mask that allows a share s of the rows multiplies the effort by 1 / √s: the matches that are nearest lie
+        further away. Where fewer than min(candidates, matches) come back, four times as many lists are probed,
+        until they do or no list is left.
+        """
+        queries = np.ascontiguousarray(queries, dtype=np.float32)
+        ordinals = np.full((len(queries), candidates), -1, dtype=np.int64)
+        scores = np.full((len(queries), candidates), -np.inf, dtype=np.float32)
+        allowed = None if mask is None else self._understand(mask)
+        reachable, lists = (self.rows, self.lists) if allowed is None else (allowed.rows, allowed.lists.sum())
+        wanted = min(candidates, reachable)
+        probes = effort or _DEFAULT_EFFORT
+        if wanted and allowed is not None:
+            probes = int(np.ceil(probes * (self.rows / reachable) ** 0.5))
+        left = np.arange(len(queries))
+        while wanted and len(left):
+            probes = min(probes, int(lists))
+            ordinals[left], scores[left] = self._scan(queries[left], candidates, probes, allowed)
+            if probes == lists:
+                break
+            left = left[ordinals[left, wanted - 1] < 0]
+            probes *= 4
+        if wanted:
+            self._complete(ordinals, scores, wanted, mask)
+        return Candidates(ordinals, scores)
+
+    def _complete(
+        self,
+        ordinals: NDArray[np.int64],
+        scores: NDArray[np.float32],
+        wanted: int,
+        mask: NDArray[np.bool_] | None,
+    ) -> None:
+        """The scan of 4-bit codes drops a row whose every code is the worst there is: such rows come last."""
+        for query in np.flatnonzero(ordinals[:, wanted - 1] < 0):
+            found = int((ordinals[query] >= 0).sum())
+            rows = np.arange(self.rows) if mask is None else np.flatnonzero(mask)
+            ordinals[query, found:wanted] = np.setdiff1d(rows, ordinals[query, :found])[: wanted - found]
+            scores[query, found:wanted] = scores[query, found - 1] if found else 0.0
+
+    def _scan(
+        self, queries: NDArray[np.float32], candidates: int, probes: int, allowed: _Allowed | None
+    ) -> Candidates:
+        index = self._single if len(queries) == 1 else self._batch
+        parameters = faiss.SearchParametersIVF(
+            nprobe=probes, sel=None if allowed is None else allowed.selector
+        )
+        scores = np.empty((len(queries), candidates), dtype=np.float32)
+        ordinals = np.empty((len(queries), candidates), dtype=np.int64)
+        table_bytes = probes * self._codec.table_bytes(self._metric)
+        step = max(1, _TABLE_BYTES // table_bytes) if table_bytes else max(1, len(queries))
+        for start in range(0, len(queries), step):
+            part = queries[start : start + step]
+            distances, numbers = self._router.choose(part, probes, None if allowed is None else allowed.lists)
+            # The wrapper of this method takes no parameters, so the call behind it.
+            index.search_preassigned_c(
+                len(part),
+                faiss.swig_ptr(part),
+                candidates,
+                faiss.swig_ptr(numbers),
+                faiss.swig_ptr(distances),
+                faiss.swig_ptr(scores[start : start + step]),
+                faiss.swig_ptr(ordinals[start : start + step]),
+                False,
+                parameters,
+            )
+        if self._metric == "l2":
+            np.negative(scores, out=scores)  # faiss gives squared distances
+        scores[ordinals < 0] = -np.inf
+        return Candidates(ordinals, scores)
+
+    def _understand(self, mask: NDArray[np.bool_]) -> _Allowed:
+        kept = self._mask
+        if kept is not None and kept[0]() is mask:
+            return kept[1]
+        lists = np.bincount(self._numbers[mask], minlength=self.lists) > 0
+        selector = faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))
+        allowed = _Allowed(int(np.count_nonzero(mask)), lists, selector)
+        if not mask.flags.writeable:
+            self._mask = (weakref.ref(mask), allowed)
+        return allowed

@@ -1,0 +1,159 @@
+"""Commands that change a store or compare two: what they do, print and refuse."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from datastore import Datastore
+
+pytestmark = pytest.mark.smoke
+
+
+def write_jsonl(path, records):
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return path
+
+
+@pytest.fixture
+def store(tmp_path):
+    path = tmp_path / "s"
+    with Datastore.create(path, encoder="hashing") as store:
+        store.add(
+            ids=["tea", "bread", "moon"],
+            texts=["green tea is steeped", "bread needs yeast", "the moon pulls the tides"],
+            metadata=[{"year": 1990}, {"year": 2001}, {"year": 2020}],
+        )
+    return path
+
+
+def ids_of(path):
+    with Datastore.open(path) as store:
+        return {hit.passage_id for hit in store.search("tea bread moon tides new", k=50)}
+
+
+def test_add_takes_texts_and_refuses_an_id_twice(invoke, store, tmp_path):
+    rows = write_jsonl(tmp_path / "rows.jsonl", [{"id": "sea", "text": "the sea is salty", "year": 2021}])
+
+    assert invoke("add", store, rows, "--json").json == {
+        "schema": "compendia.add/1",
+        "version": 3,
+        "added": 1,
+        "passages": 4,
+    }
+    again = invoke("add", store, rows)
+    assert (again.code, "first 'sea'" in again.err, "--upsert" in again.err or "upsert" in again.err) == (
+        2,
+        True,
+        True,
+    )
+    assert invoke("add", store, rows, "--upsert").code == 0
+    assert ids_of(store) == {"tea", "bread", "moon", "sea"}
+
+
+def test_rows_that_cannot_be_added_leave_the_store_as_it_was(invoke, store, tmp_path):
+    for name, content, message in (
+        ("a.jsonl", "{", "line 1 is not JSON"),
+        ("b.jsonl", "[1]\n", "line 1 is not a JSON object"),
+        ("c.jsonl", '{"id": "x", "text": "t"}\n{"text": "u"}\n', "row 2 has no id"),
+        ("d.csv", "id,text\n", "neither .jsonl nor .parquet"),
+    ):
+        (tmp_path / name).write_text(content)
+        outcome = invoke("add", store, tmp_path / name)
+        assert (outcome.code, message in outcome.err) == (2, True), outcome.err
+    assert invoke("add", store, tmp_path / "none.jsonl").code == 3
+    with Datastore.open(store) as opened:
+        assert opened.version == 2
+
+
+def test_search_with_a_filter(invoke, store):
+    found = invoke("search", store, "tea bread moon", "--where", "year > 2000", "--json").json
+
+    assert {hit["passage_id"] for hit in found["hits"]} == {"bread", "moon"}
+    refused = invoke("search", store, "tea", "--where", "years > 2000")
+    assert (refused.code, "year" in refused.err) == (2, True)
+
+
+def test_delete_rollback_compact_prune_and_diff(invoke, store, tmp_path):
+    assert invoke("delete", store, "--where", "year < 2000", "--json").json == {
+        "schema": "compendia.delete/1",
+        "version": 3,
+        "deleted": 1,
+        "passages": 2,
+    }
+    assert invoke("delete", store, "--id", "nobody").code == 3
+    assert invoke("delete", store).code == 2
+    assert invoke("delete", store, "--document", "bread").code == 0
+    assert ids_of(store) == {"moon"}
+
+    different = invoke("diff", store, store, "--version-a", "2", "--json")
+    assert (different.code, different.json["removed"], different.json["same"]) == (1, 2, 1)
+
+    assert invoke("rollback", store, "2", "--json").json["version"] == 5
+    assert ids_of(store) == {"tea", "bread", "moon"}
+    same = invoke("diff", store, store, "--version-a", "2")
+    assert (same.code, same.out) == (0, "the same: 3; lowest cosine of their vectors 1.0\n")
+
+    assert invoke("prune", store, "--keep", "2", "--json").json["removed"] == [1, 2, 3]
+    assert invoke("rollback", store, "2").code == 3
+    assert invoke("compact", store, "--json").json["removed"] == [4]
+    assert invoke("verify", store).code == 0
+
+
+def test_a_store_from_vectors_in_files(invoke, tmp_path):
+    vectors = np.random.default_rng(0).standard_normal((60, 16)).astype(np.float32)
+    np.save(tmp_path / "v.npy", vectors)
+    table = {
+        "id": [f"p{i}" for i in range(60)],
+        "embedding": list(vectors.tolist()),
+        "text": [f"text {i}" for i in range(60)],
+        "year": list(range(60)),
+    }
+    pq.write_table(pa.table(table), tmp_path / "v.parquet", row_group_size=7)
+
+    assert invoke("build", tmp_path / "v.npy", "--out", "npy", "--json").json["passages"] == 60
+    assert invoke("build", tmp_path / "v.parquet", "--out", "parquet", "--metric", "l2").code == 0
+    assert "was already at version" in invoke("build", "v.parquet", "--out", "parquet", "--metric", "l2").out
+
+    with Datastore.open("npy") as store:
+        assert [hit.passage_id for hit in store.search(vectors[7:8], k=1)[0]] == ["v-7"]
+    with Datastore.open("parquet") as store:
+        (hit,) = store.search(vectors[7:8], k=1, where="year >= 5")[0]
+        assert (hit.passage_id, hit.text, hit.metadata) == ("p7", "text 7", {"year": 7})
+        assert abs(hit.score) < 1e-3
+    assert invoke("search", "parquet", "a question").code == 2
+    other = invoke("build", "v.npy", "--out", "parquet")
+    assert (other.code, "16 dimensions under l2" in other.err) == (2, True)
+
+
+def test_vectors_that_cannot_be_stored_are_named(invoke, tmp_path):
+    vectors = np.ones((5, 4), dtype=np.float32)
+    vectors[3, 1] = np.nan
+    np.save(tmp_path / "v.npy", vectors)
+
+    outcome = invoke("build", "v.npy", "--out", "s")
+
+    assert (outcome.code, "row 3 (id 'v-3') is not finite" in outcome.err) == (2, True)
+
+
+def test_verify_measures_recall(invoke, tmp_path):
+    generator = np.random.default_rng(1)
+    np.save(tmp_path / "v.npy", generator.standard_normal((3_000, 16)))
+    np.save(tmp_path / "q.npy", generator.standard_normal((50, 16)))
+    invoke("build", "v.npy", "--out", "s")
+
+    own = invoke("verify", "s", "--recall", "--json").json["recall"]
+    given = invoke("verify", "s", "--recall", "--queries", "q.npy", "--json").json["recall"]
+
+    assert (own["source"], own["queries"]) == ("rows", 200)
+    assert (given["source"], given["queries"]) == ("given", 50)
+    for report in (own, given):
+        assert [(row["k"], row["target"]) for row in report["rows"]] == [
+            (k, target) for k in (10, 100) for target in (0.9, 0.95, 0.98, 0.99)
+        ]
+        assert all(row["recall"] >= row["target"] - 0.02 for row in report["rows"])
+    assert invoke("verify", "s", "--queries", "q.npy").code == 2

@@ -1,0 +1,352 @@
+"""Whatever was added, deleted, folded and rolled back: a store answers like one made of what is left."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from datastore import Datastore, NotFoundError, UsageError, batch, compact, edit, fold, verify
+from datastore.index.config import IndexConfig
+
+DIMENSION = 8
+FLAT = IndexConfig(family="flat", parameters={"bits": 8, "engine": "faiss"})
+QUERIES = np.random.default_rng(7).standard_normal((3, DIMENSION)).astype(np.float32)
+
+
+@pytest.fixture(autouse=True)
+def _small_thresholds(monkeypatch):
+    """Tails, several indexes, merges and compactions with some dozen rows."""
+    monkeypatch.setattr(fold, "SMALLEST_INDEX", 20)
+    monkeypatch.setattr(edit, "SMALLEST_INDEX", 20)
+    monkeypatch.setattr(fold, "_LARGEST_TAIL", 20)
+    monkeypatch.setattr(fold, "_MOST_INDEXES", 2)
+    monkeypatch.setattr(fold, "_CALIBRATION_QUERIES", 5)
+    monkeypatch.setattr(batch, "SEGMENT_ROWS", 30)
+    monkeypatch.setattr(compact, "SEGMENT_ROWS", 30)
+
+
+class Row(NamedTuple):
+    vector: np.ndarray
+    text: str
+    year: int
+    document: str
+
+
+def rows_for(names: list[str], seed: int) -> dict[str, Row]:
+    vectors = np.random.default_rng(seed).standard_normal((len(names), DIMENSION))
+    return {
+        name: Row(vectors[i], f"{name} by {seed}", (i + seed) % 5, f"doc-{name[:2]}")
+        for i, name in enumerate(names)
+    }
+
+
+def put(store: Datastore, rows: dict[str, Row], *, replace: bool) -> None:
+    change = store.upsert if replace else store.add
+    ids = change(
+        np.array([row.vector for row in rows.values()]).reshape(-1, DIMENSION),
+        ids=list(rows),
+        texts=[row.text for row in rows.values()],
+        metadata=[{"year": row.year, "document_id": row.document} for row in rows.values()],
+    )
+    assert ids == list(rows)
+
+
+def answers(store: Datastore, **options: Any) -> list[list[tuple[Any, ...]]]:
+    return [
+        [(hit.passage_id, hit.document_id, hit.text, hit.metadata["year"], hit.score) for hit in hits]
+        for hits in store.search(QUERIES, k=6, **options)
+    ]
+
+
+def assert_same_as_fresh(store: Datastore, rows: dict[str, Row], fresh_path: Path) -> None:
+    manifest = store.manifest
+    with Datastore.create(
+        fresh_path, dimension=DIMENSION, metric=manifest.metric, vectors=manifest.dtype, index=FLAT
+    ) as fresh:
+        # In the order of the store: equal scores are ranked by row.
+        order = [store.read_column("passage_id")[row] for row in store.live_rows().tolist()]
+        assert sorted(order) == sorted(rows)
+        put(fresh, {name: rows[name] for name in order}, replace=False)
+        assert len(store) == len(fresh) == len(rows)
+        every = {"candidates": max(store.snapshot.rows, 6), "effort": 1024}
+        for where in (None, "year < 2", "document_id = 'doc-k1' OR year = 4", "year > 9"):
+            expected = answers(fresh, recall=1.0, where=where)
+            assert answers(store, recall=1.0, where=where) == expected
+            assert answers(store, where=where, **every) == expected
+        names = [*sorted(rows), "never"]
+        found = store.get_by_ids(names)
+        assert [(hit.passage_id, hit.text) for hit in found] == [
+            (name, rows[name].text) for name in names[:-1]
+        ]
+
+
+NAMES = st.sampled_from([f"k{number}" for number in range(60)])
+CHANGES = st.lists(
+    st.one_of(
+        st.tuples(st.just("add"), st.integers(1, 45)),
+        st.tuples(st.just("upsert"), st.lists(NAMES, min_size=1, max_size=40, unique=True)),
+        st.tuples(st.just("delete"), st.integers(0, 10_000)),
+        st.tuples(st.just("delete many"), st.integers(2, 5)),
+        st.tuples(st.just("delete documents"), st.sampled_from(["doc-k1", "doc-k2", "doc-a0"])),
+        st.tuples(st.just("delete where"), st.integers(0, 5)),
+        st.tuples(st.just("compact"), st.none()),
+        st.tuples(st.just("prune"), st.integers(1, 3)),
+        st.tuples(st.just("rollback"), st.integers(0, 5)),
+    ),
+    min_size=3,
+    max_size=9,
+)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+@pytest.mark.parametrize("metric", ["cosine", "inner_product", "l2"])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(changes=CHANGES)
+def test_any_sequence_of_changes_answers_like_a_fresh_store(tmp_path_factory, metric, dtype, changes):
+    path = tmp_path_factory.mktemp("edit")
+    store = Datastore.create(path / "s", dimension=DIMENSION, metric=metric, vectors=dtype, index=FLAT)
+    rows: dict[str, Row] = {}
+    versions: dict[int, dict[str, Row]] = {store.version: {}}
+    for seed, (change, value) in enumerate(changes):
+        match change:
+            case "add":
+                # As many as are new: also ids that were deleted.
+                names = [name for number in range(value) if (name := f"a{number:02}") not in rows]
+                new = rows_for(names, seed)
+                put(store, new, replace=False)
+                rows = {**rows, **new}
+            case "upsert":
+                new = rows_for(value, seed)
+                put(store, new, replace=True)
+                rows = {**rows, **new}
+            case "delete" if rows:
+                name = sorted(rows)[value % len(rows)]
+                assert store.delete([name]) == 1
+                rows = {kept: row for kept, row in rows.items() if kept != name}
+            case "delete many" if rows:
+                names = sorted(rows)[::value]
+                assert store.delete(names) == len(names)
+                rows = {name: row for name, row in rows.items() if name not in names}
+            case "delete documents":
+                kept = {name: row for name, row in rows.items() if row.document != value}
+                assert store.delete(document_ids=[value]) == len(rows) - len(kept)
+                rows = kept
+            case "delete where":
+                kept = {name: row for name, row in rows.items() if row.year != value}
+                assert store.delete(where=f"year = {value}") == len(rows) - len(kept)
+                rows = kept
+            case "compact":
+                store.compact()
+            case "prune":
+                store.prune(keep=value)
+            case "rollback":
+                kept_versions = sorted(versions)[-4:]
+                version = kept_versions[value % len(kept_versions)]
+                try:
+                    store.rollback(version)
+                except NotFoundError:
+                    assert version not in edit.versions(path / "s")
+                else:
+                    rows = versions[version]
+        versions[store.version] = rows
+    assert_same_as_fresh(store, rows, path / "fresh")
+    assert verify(path / "s") == []
+
+
+@pytest.fixture
+def store(tmp_path) -> Datastore:
+    return Datastore.create(tmp_path / "store", dimension=DIMENSION, index=FLAT)
+
+
+def vectors(count: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((count, DIMENSION))
+
+
+def test_indexes_grow_in_number_and_merge_and_the_tail_is_scanned(store):
+    seen = []
+    for number in range(5):
+        store.add(vectors(22, number))
+        seen.append([index.rows for index in store.manifest.indexes])
+    assert seen == [[22], [22, 22], [66], [66, 22], [110]]
+    store.add(vectors(5, 9), ids=[f"tail-{i}" for i in range(5)])
+    assert [index.rows for index in store.manifest.indexes] == [110]
+    assert store.snapshot.tail is not None
+    hit = store.search(vectors(5, 9), k=1, candidates=10)[3][0]
+    assert (hit.passage_id, round(hit.score, 2)) == ("tail-3", 1.0)
+
+
+def test_many_deleted_rows_are_written_anew_without_them(store):
+    store.add(vectors(60), ids=[str(i) for i in range(60)])
+    store.delete([str(i) for i in range(5)])
+    assert store.snapshot.rows == 60
+    store.delete([str(i) for i in range(5, 20)])
+    assert store.snapshot.rows == len(store) == 40
+    assert sum(index.rows for index in store.manifest.indexes) == 40
+
+
+def test_deleting_everything_leaves_an_empty_store_that_takes_rows_again(store):
+    for count in (3, 50):  # fewer and more than are written anew
+        store.add(vectors(count), ids=[str(i) for i in range(count)])
+        assert store.delete(where="ordinal = 0") == count
+        assert len(store) == 0
+        assert (store.search(QUERIES).rows == -1).all()
+        assert store.get_by_ids(["1"]) == []
+        store.compact()
+        assert verify(store.path) == []
+
+
+def test_adding_nothing_makes_no_version(store):
+    assert store.add(np.empty((0, DIMENSION)), ids=[]) == []
+    assert store.version == 1
+
+
+def test_a_deleted_id_can_be_added_again(store):
+    store.add(vectors(2), ids=["a", "b"], texts=["old", "b"])
+    store.delete(["a"])
+    store.add(vectors(1, 1), ids=["a"], texts=["new"])
+
+    assert [hit.text for hit in store.get_by_ids(["a", "b", "a"])] == ["new", "b", "new"]
+    assert sorted(hit.text for hit in store.search(QUERIES, k=9)[0]) == ["b", "new"]
+    store.delete(["a"])
+    assert store.get_by_ids(["a"]) == []
+
+
+def test_ids_are_made_where_none_are_given_and_differ_between_versions(store):
+    first, second = store.add(vectors(3)), store.add(vectors(3, 1))
+
+    assert len({*first, *second}) == 6
+    assert [hit.passage_id for hit in store.get_by_ids(second)] == second
+
+
+def test_a_rolled_back_version_is_a_new_one_and_can_be_changed(store):
+    store.add(vectors(30), ids=[f"a{i}" for i in range(30)])
+    store.delete([f"a{i}" for i in range(10)])
+    assert store.rollback(2) == 4
+    assert len(store) == 30
+    store.add(vectors(1, 1), ids=["more"])
+    assert (len(store), store.version) == (31, 5)
+    with pytest.raises(NotFoundError, match="no version 9") as caught:
+        store.rollback(9)
+    assert "1, 2, 3, 4, 5" in caught.value.hint
+
+
+def bad(row: int, value: Any, count: int = 4) -> np.ndarray:
+    wrong = vectors(count)
+    wrong[row] = value
+    return wrong
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"vectors": bad(2, np.nan)}, r"row 2 \(id '2'\) is not finite"),
+        ({"vectors": bad(3, np.inf)}, r"row 3 \(id '3'\) is not finite"),
+        ({"vectors": bad(1, 0)}, r"row 1 \(id '1'\) is zero"),
+        ({"vectors": bad(39, np.nan, 40), "ids": [f"x{i}" for i in range(40)]}, r"row 39 \(id 'x39'\)"),
+        ({"vectors": np.ones((4, DIMENSION + 1))}, r"shape \(n, 8\), got \(4, 9\)"),
+        ({"vectors": np.ones(DIMENSION)}, r"shape \(n, 8\), got \(8,\)"),
+        ({"vectors": np.float32(3)}, r"shape \(n, 8\), got \(\)"),
+        ({"vectors": np.ones((4, DIMENSION), dtype=complex)}, "complex128"),
+        ({"vectors": np.full((4, DIMENSION), "x")}, "got"),
+        ({"ids": ["a", "b", "c", 4]}, "id 3 must be a string .* got 4"),
+        ({"ids": ["a", "b", "", "d"]}, "id 2 must be a string"),
+        ({"ids": ["a", "b", "\ud800", "d"]}, "id 2 is not valid text"),
+        ({"ids": ["a", "b", "b", "d"]}, "id 'b' occurs twice, last at row 2"),
+        ({"ids": ["a", "b"]}, "4 vectors but 2 ids"),
+        ({"texts": ["a"]}, "4 vectors but 1 texts"),
+        ({"texts": ["a", "b", 3, "d"]}, "text 2 is a int"),
+        ({"texts": ["a", "b", "\ud800", "d"]}, "text 2 is not valid text"),
+        ({"metadata": [{}]}, "4 vectors but 1 metadata"),
+        ({"metadata": [{}, {}, {"x": b"bytes"}, {}]}, "metadata of row 2"),
+        ({"metadata": [{}, {}, {"x": "\ud800"}, {}]}, "metadata of row 2"),
+        ({"metadata": [{}, {}, {"\ud800": 1}, {}]}, "metadata of row 2"),
+        ({"metadata": [{}, {}, {}, {"title": "\ud800"}]}, "metadata of row 3"),
+        ({"metadata": [{}, "text", {}, {}]}, "metadata of row 1 must map"),
+        ({"metadata": [{}, {1: 2}, {}, {}]}, "metadata of row 1 must map"),
+        ({"metadata": [{}, {"ordinal": "1"}, {}, {}]}, "ordinal of row 1"),
+        ({"metadata": [{}, {"ordinal": 2**31}, {}, {}]}, "ordinal of row 1"),
+        ({"metadata": [{}, {"passage_id": "other"}, {}, {}]}, "row 1 has another passage_id"),
+    ],
+)
+def test_a_bad_row_is_named_and_nothing_is_added(store, arguments, message):
+    store.add(vectors(2, 5), ids=["kept", "too"])
+    given = {"vectors": vectors(4), "ids": [str(i) for i in range(4)], **arguments}
+
+    for change in (store.add, store.upsert):
+        with pytest.raises(UsageError, match=message):
+            change(**given)
+
+    assert (len(store), store.version, store.refresh()) == (2, 2, False)
+    assert [path.name for path in store.path.glob("*/.*")] == []
+    assert verify(store.path) == []
+
+
+@pytest.mark.parametrize(
+    ("metric", "value"), [("inner_product", 70_000.0), ("l2", 1e6), ("inner_product", 1e-9)]
+)
+def test_what_float16_cannot_hold_is_refused(tmp_path, metric, value):
+    store = Datastore.create(tmp_path / "half", dimension=DIMENSION, metric=metric)
+    with pytest.raises(UsageError, match="row 1 .* does not fit float16") as caught:
+        store.add(bad(1, value))
+    assert "float32" in caught.value.hint
+    whole = Datastore.create(tmp_path / "whole", dimension=DIMENSION, metric=metric, vectors="float32")
+    assert len(whole.add(bad(1, value))) == 4
+
+
+@pytest.mark.parametrize("value", [1e-40, 1e-300, 1e300])
+def test_the_length_of_a_vector_does_not_matter_to_cosine(store, value):
+    store.add(np.full((1, DIMENSION), value), ids=["a"])
+
+    np.testing.assert_allclose(store.read_vectors(np.array([0])), np.full((1, DIMENSION), 8**-0.5), atol=1e-3)
+
+
+def test_ids_that_are_there_already(store):
+    store.add(vectors(3), ids=["a", "b", "c"], texts=["1", "2", "3"])
+    with pytest.raises(UsageError, match="2 of the ids are in the store already, first 'b'") as caught:
+        store.add(vectors(3), ids=["x", "b", "c"])
+    assert "upsert" in caught.value.hint
+    with pytest.raises(UsageError, match="id 'b' occurs twice"):
+        store.upsert(vectors(2), ids=["b", "b"])
+    assert store.version == 2
+    with pytest.raises(NotFoundError, match="1 of the ids are not in the store, first 'z'"):
+        store.delete(["a", "z"])
+    assert len(store) == 3
+    assert store.delete("a") == 1
+    for arguments in ({}, {"ids": ["b"], "where": "true"}):
+        with pytest.raises(UsageError, match="delete takes one of"):
+            store.delete(**arguments)
+
+
+def test_metadata_as_dictionaries_and_as_a_table(store):
+    records = [
+        {"year": 1, "tag": "x", "document_id": "d", "title": "T", "source": "s", "ordinal": 3},
+        {"year": None, "tag": "y", "document_id": None, "title": None, "source": None, "ordinal": None},
+    ]
+    store.add(vectors(2), ids=["a", "b"], metadata=records)
+    store.add(vectors(2, 1), ids=["ta", "tb"], metadata=pa.Table.from_pylist(records))
+    day = datetime.date(2020, 5, 17)
+    store.add(vectors(1, 2), ids=["n"], metadata=[{"year": np.int64(4), "day": day, "ordinal": np.int32(7)}])
+
+    hits = {hit.passage_id: hit for hit in store.get_by_ids(["a", "b", "ta", "tb", "n"])}
+    for name in ("a", "ta"):
+        assert hits[name].metadata == {"year": 1, "tag": "x"}
+        assert (hits[name].document_id, hits[name].source, hits[name].title) == ("d", "s", "T")
+    for name in ("b", "tb"):  # what is null is not given
+        assert hits[name].metadata == {"year": None, "tag": "y"}
+        assert (hits[name].document_id, hits[name].source, hits[name].title) == (name, "added", "")
+    assert hits["n"].metadata == {"year": 4, "day": "2020-05-17"}
+    found = store.search(QUERIES[:1], where="tag = 'x' AND year = 1 AND ordinal = 3", k=5)[0]
+    assert sorted(hit.passage_id for hit in found) == ["a", "ta"]
+
+
+def test_ids_that_cannot_be_are_the_ids_of_nothing(store):
+    store.add(vectors(1), ids=["a"])
+
+    assert [hit.passage_id for hit in store.get_by_ids(["\ud800", "a", ""])] == ["a"]
