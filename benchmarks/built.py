@@ -39,10 +39,15 @@ def load_setups() -> dict[str, tuple[str, Setup]]:
     }
 
 
+def load_queries(folder: Path) -> NDArray[np.float32]:
+    queries: NDArray[np.float16] = np.load(folder / "queries.f16.npy", allow_pickle=False)
+    return queries.astype(np.float32)
+
+
 def load_data(folder: Path, rows: int) -> Data:
     """The first `rows` vectors of what benchmarks/million.py wrote into `folder`."""
     everything = np.load(folder / "passages.f16.npy", mmap_mode="r", allow_pickle=False)
-    queries = np.load(folder / "queries.f16.npy", allow_pickle=False).astype(np.float32)
+    queries = load_queries(folder)
     truths = {len(everything): "truth.npy", PREFIX_ROWS: "truth-250k.npy"}
     truth = (
         np.load(folder / truths[rows], allow_pickle=False)[:, :10]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from built import CACHE, built, load_data, load_setups
+from built import CACHE, built, load_data, load_queries, load_setups
 from common import RESULTS, machine
 from engines import Setup, import_engine, searching
 from measure import FailedError, interleaved_rates, isolated, recall, resident_bytes, search_all
@@ -32,13 +32,13 @@ Results = dict[str, dict[str, Any]]
 
 def measure(module: str, setup: Setup, data: Path, rows: int, folder: Path) -> dict[str, Any]:
     """One pass over an engine's points."""
-    vectors, queries, truth = load_data(data, rows)
-    engine = import_engine(module)
+    queries, engine = load_queries(data), import_engine(module)
     before = resident_bytes()
     propose = engine.open_engine(folder)
     for query in queries:
         propose(query[None], *setup.points[-1])
     ram = resident_bytes() - before
+    vectors, _, truth = load_data(data, rows)  # only now: freed memory would hide what the index takes
     if module == OURS:
         store = open_store(folder)
         searches = {str(number): store_search(store, point) for number, point in enumerate(setup.points)}

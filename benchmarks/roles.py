@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from built import CACHE, built, load_data, load_setups
+from built import CACHE, built, load_data, load_queries, load_setups
 from common import RESULTS, machine, quantiles, save
 from engines import Point, Setup, import_engine, searching
 from measure import FailedError, Search, interleaved_rates, isolated, recall, resident_bytes, search_all
@@ -111,7 +111,7 @@ class Engine(NamedTuple):
 
 def memory(engine: Engine, data: Path, rows: int, point: Point) -> dict[str, float]:
     """Bytes a vector that this process grows by when it opens the index alone and searches it."""
-    queries, module = load_data(data, rows).queries, import_engine(engine.module)
+    queries, module = load_queries(data), import_engine(engine.module)
     before = resident_bytes()
     said: dict[str, float] = {}
     if engine.module == OURS:

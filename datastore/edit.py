@@ -253,7 +253,12 @@ def _commit_folded(path: Path, manifest: Manifest) -> Manifest:
 def compact(path: Path) -> Manifest:
     """Write live rows into few segments and one index, as a new version. Disk is freed by `prune`."""
     with writer_lock(path):
-        manifest = compacted(path, read_manifest(path))
+        current = read_manifest(path)
+        manifest = compacted(path, current)
+        if manifest is current and len(current.indexes) <= 1:
+            return current
+        # One index over everything, in place of those that were folded one after the other.
+        manifest = manifest.model_copy(update={"indexes": ()})
         return commit_next(path, manifest.model_copy(update={"indexes": fold(path, manifest)}))
 
 

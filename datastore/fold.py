@@ -92,7 +92,7 @@ def _build_into(
     vectors = Vectors(parts, manifest.metric, manifest.dimension)
     given = read_queries(store, manifest)
     with published_folder(final) as folder:
-        build_index(plan, vectors, folder)
+        build_index(plan, vectors, folder, given)
         crash_point("after_index_built")
         queries = perturbed_rows(vectors, _CALIBRATION_QUERIES, seed=0) if given is None else given
         source = manifest.calibration.source if manifest.calibration else "rows"

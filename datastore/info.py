@@ -10,8 +10,10 @@ from typing import Any
 
 from .dense_part import DensePart
 from .errors import IntegrityError
+from .index.dense.intrinsic_dimension import estimate
 from .store import Datastore
 
+_ROWS_FOR_AN_ESTIMATE = 1_000
 SCHEMA = "compendia.info/1"
 _KINDS = {
     "passages.arrow": "text",
@@ -47,6 +49,7 @@ def describe(store: Datastore) -> dict[str, Any]:
         },
         "sources": {name: _source(funnel) for name, funnel in account["sources"].items()} if account else {},
         "metric": manifest.metric,
+        "intrinsic_dimension": _intrinsic_dimension(store),
         "encoder": manifest.encoder.fingerprint.model_dump() if manifest.encoder else None,
         "exact_encoder": manifest.exact_encoder.fingerprint.model_dump() if manifest.exact_encoder else None,
         "indexes": [
@@ -70,6 +73,13 @@ def _documents(store: Datastore) -> int:
         return sum(segment.documents for segment in store.manifest.segments)
     sources, documents = store.read_column("source"), store.read_column("document_id")
     return len({(sources[row], documents[row]) for row in store.live_rows().tolist()})
+
+
+def _intrinsic_dimension(store: Datastore) -> float | None:
+    """Of the vectors, from a sample; None where there are too few to tell."""
+    if store.snapshot.rows < _ROWS_FOR_AN_ESTIMATE:
+        return None
+    return round(estimate(store.snapshot.sequential_vectors(), seed=0), 1)
 
 
 def _recall(part: DensePart) -> dict[str, Any] | None:

@@ -122,8 +122,15 @@ def versions(store: Path) -> list[int]:
 
 
 def next_version(store: Path) -> int:
-    """A number that no version has had, as far as manifests tell, also if `CURRENT` was moved back or lost."""
-    return max([current_version(store) or 0, *versions(store)]) + 1
+    """The number of the version to be.
+
+    A manifest beyond the current version was written by a process that died before it could commit: its number is used
+    again. Without `CURRENT`, though, several manifests mean that it was lost, and no number is used again.
+    """
+    current, known = current_version(store), versions(store)
+    if current is None and len(known) > 1:
+        return known[-1] + 1
+    return (current or 0) + 1
 
 
 def read_manifest(store: Path, version: int | None = None) -> Manifest:

@@ -23,8 +23,10 @@ from .errors import IntegrityError, OverBudgetError, UsageError
 from .filters import MaskCache
 from .hits import Hit, Hits
 from .index.config import IndexConfig
+from .index.dense import Plan
 from .index.dense.vectors import Metric
 from .manifest import Manifest, StoredEncoder, read_manifest
+from .planner import footprint, store_ram_bytes
 from .prune import Pruned, prune
 from .segment import StoredType
 from .snapshot import MASK_CACHE_BYTES, Request, Snapshot
@@ -528,12 +530,16 @@ def query_vectors(vectors: Any, dimension: int, metric: Metric) -> NDArray[np.fl
 
 
 def _check_budget(path: Path, manifest: Manifest, budget_bytes: int) -> None:
-    needed = sum(file.bytes for index in manifest.indexes for file in index.files.values())
+    rows = sum(entry.rows for entry in manifest.segments)
+    needed = sum(store_ram_bytes(rows).values()) + sum(
+        footprint(Plan(index.family, index.parameters), index.rows, manifest.dimension).ram_bytes
+        for index in manifest.indexes
+    )
     if needed > budget_bytes:
         raise OverBudgetError(
-            f"the indexes of {path} take {needed / 1e6:,.1f} MB of RAM, {budget_bytes / 1e6:,.1f} MB are allowed",
-            hint=f"compendia plan --passages {sum(entry.rows for entry in manifest.segments)} "
-            f"--dimension {manifest.dimension} --ram {budget_bytes}",
+            f"{path} takes {needed / 1e6:,.1f} MB of RAM, {budget_bytes / 1e6:,.1f} MB are allowed",
+            hint=f"compendia plan --passages {rows} --dimension {manifest.dimension} --ram {budget_bytes}  "
+            "says what would fit",
         )
 
 

@@ -51,15 +51,32 @@ def info(
                 f"{source['passages']:,}",
             ]
         )
-    typer.echo(table(rows, right=(1, 3, 4)))
+    if len(rows) > 1:
+        typer.echo(table(rows, right=(1, 3, 4)))
+    if described["deleted"]:
+        typer.echo(f"deleted, until the store is compacted: {described['deleted']:,} passages")
     for place, parts in described["bytes"].items():
         typer.echo(f"{place}: " + ", ".join(f"{name} {human_bytes(count)}" for name, count in parts.items()))
-    encoder = described["encoder"]
-    typer.echo(
-        f"encoder: {encoder['model']} ({encoder['dtype']}, {encoder['max_tokens']} tokens, {encoder['revision']})"
-    )
+    for role in ("encoder", "exact_encoder"):
+        encoder = described[role]
+        if encoder is not None:
+            typer.echo(
+                f"{role.replace('_', ' ')}: {encoder['model']} "
+                f"({encoder['dtype']}, {encoder['max_tokens']} tokens, {encoder['revision']})"
+            )
+    if described["encoder"] is None:
+        typer.echo(f"encoder: none, vectors of {described['dimension']} dimensions come from elsewhere")
+    typer.echo(f"metric: {described['metric']}")
+    if described["intrinsic_dimension"] is not None:
+        typer.echo(f"intrinsic dimension of the vectors: about {described['intrinsic_dimension']:.0f}")
     for index in described["indexes"]:
         settings = ", ".join(f"{key} {value}" for key, value in index["parameters"].items())
         typer.echo(f"index: {index['kind']} {index['family']} ({settings}) over {index['rows']:,} passages")
+        recall = index["recall"]
+        if recall:
+            typer.echo(
+                f"  recall@10 up to {recall['best_recall_at_10']:.3f}, "
+                f"measured with {recall['queries']} queries ({recall['source']})"
+            )
     if not described["indexes"]:
         typer.echo("index: none, the vectors are scanned exactly")

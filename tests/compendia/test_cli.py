@@ -132,7 +132,7 @@ def test_json_of_info(invoke, store):
 
     assert list(info) == [
         "schema", "path", "version", "passages", "deleted", "documents", "dimension", "bytes", "sources",
-        "metric", "encoder", "exact_encoder", "indexes", "build",
+        "metric", "intrinsic_dimension", "encoder", "exact_encoder", "indexes", "build",
     ]  # fmt: skip
     assert (info["schema"], info["version"], info["dimension"]) == ("compendia.info/1", 1, 256)
     assert info["encoder"]["model"] == "hashing"

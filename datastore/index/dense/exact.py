@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ...hits import rank
+from ...hits import rank, top
 from . import Candidates, Vectors
 
 
@@ -34,20 +34,12 @@ class ExactIndex:
             if self._vectors.metric == "l2":
                 squares = np.einsum("ij,ij->i", block, block)
                 scores = 2 * scores - squares - np.einsum("ij,ij->i", queries, queries)[:, None]
-            rows = np.broadcast_to(np.arange(start, start + len(block)), scores.shape)
+            ordinals = np.arange(start, start + len(block))
             if mask is not None:
-                rows = np.where(mask[start : start + len(block)], rows, -1)
+                allowed = mask[start : start + len(block)]
+                ordinals, scores = ordinals[allowed], scores[:, allowed]
             start += len(block)
-            if scores.shape[1] > candidates:
-                # Keep every row that ties with the last candidate: `rank` decides among them by ordinal.
-                reachable = np.where(rows < 0, -np.inf, scores)
-                cut = np.partition(reachable, -candidates, axis=1)[:, -candidates]
-                widest = int((reachable >= cut[:, None]).sum(axis=1).max(initial=0))
-                keep = np.argsort(-reachable, axis=1, kind="stable")[:, : max(widest, candidates)]
-                rows, scores = (
-                    np.take_along_axis(rows, keep, axis=1),
-                    np.take_along_axis(scores, keep, axis=1),
-                )
+            rows, scores = top(ordinals, scores, candidates)
             best_rows, best_scores = rank(
                 np.concatenate([best_rows, rows], axis=1),
                 np.concatenate([best_scores, scores], axis=1),
