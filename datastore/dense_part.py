@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .calibration import Curve, read_curve
+from .calibration import Curve, Setting, read_curve
 from .errors import IntegrityError
 from .index.dense import Candidates, DenseIndex, open_index
 from .manifest import IndexEntry, SegmentEntry
@@ -23,6 +23,7 @@ class DensePart:
         """`rows`: the version's rows of each segment that is covered, in the index's order."""
         self.index = index
         self.curve = curve
+        self._settings: dict[tuple[int, float], Setting | None] = {}
         self.ranges = list(rows.values())
         lengths = [len(covered) for covered in self.ranges]
         self.rows = sum(lengths)
@@ -30,6 +31,14 @@ class DensePart:
         self._shifts = np.array([covered.start for covered in self.ranges]) - self._first_ordinals[:-1]
         # Segments side by side share one shift: the usual case, and the fast one.
         self._shift = int(self._shifts[0]) if len(set(self._shifts.tolist())) == 1 else None
+
+    def setting(self, k: int, recall: float) -> Setting | None:
+        """The cheapest way to ask that reaches `recall` among the k best; None where none does, or none was measured."""
+        if self.curve is None:
+            return None
+        if (k, recall) not in self._settings:
+            self._settings[k, recall] = self.curve.cheapest(k, recall)
+        return self._settings[k, recall]
 
     def search(
         self, queries: NDArray[np.float32], candidates: int, mask: Mask | None, effort: int | None

@@ -224,7 +224,7 @@ class Snapshot:
         k = request.k
         found = None
         if part.curve is not None and (request.candidates is None or request.effort is None):
-            found = part.curve.cheapest(k, request.recall)
+            found = part.setting(k, request.recall)
             if found is None and request.candidates is None and request.effort is None:
                 return None
         if found is None:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from datastore import Datastore, batch, compact, edit, fold, verify
+from datastore import CompendiaError, Datastore, batch, compact, edit, fold, verify
 from datastore.index.config import IndexConfig
 from datastore.prune import prune
 
@@ -37,13 +37,21 @@ class Row(NamedTuple):
 Contents = dict[str, Row]
 
 
+# Several segments, indexes, merges and compactions with a few hundred rows.
+THRESHOLDS = {
+    (fold, "SMALLEST_INDEX"): 50,
+    (edit, "SMALLEST_INDEX"): 50,
+    (fold, "_LARGEST_TAIL"): 80,
+    (fold, "_MOST_INDEXES"): 2,
+    (fold, "_CALIBRATION_QUERIES"): 20,
+    (batch, "SEGMENT_ROWS"): 120,
+    (compact, "SEGMENT_ROWS"): 120,
+}
+
+
 def shrink_thresholds() -> None:
-    """Several segments, indexes, merges and compactions with a few hundred rows."""
-    fold.SMALLEST_INDEX = edit.SMALLEST_INDEX = 50
-    fold._LARGEST_TAIL = 80
-    fold._MOST_INDEXES = 2
-    fold._CALIBRATION_QUERIES = 20
-    batch.SEGMENT_ROWS = compact.SEGMENT_ROWS = 120
+    for (module, name), rows in THRESHOLDS.items():
+        setattr(module, name, rows)
 
 
 def create(path: Path, index: IndexConfig) -> None:
@@ -176,7 +184,10 @@ def serve() -> None:
         child = os.fork()
         if child == 0:
             os.environ["COMPENDIA_CRASH_AT"] = task["point"]
-            perform(Path(task["store"]), task["operation"])
+            try:
+                perform(Path(task["store"]), task["operation"])
+            except CompendiaError as error:
+                os._exit(error.exit_code)
             os._exit(0)
         tell(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 

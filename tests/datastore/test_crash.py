@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import random
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -52,55 +50,18 @@ POINTS = [
 
 
 @pytest.fixture
-def writer(monkeypatch) -> ModuleType:
-    """The script's own functions, with thresholds as small as there."""
-    specification = importlib.util.spec_from_file_location("crash_writer", SCRIPT)
-    module = importlib.util.module_from_spec(specification)
-    monkeypatch.setitem(sys.modules, "crash_writer", module)
-    specification.loader.exec_module(module)
-    for owner, name in (
-        (module.fold, "SMALLEST_INDEX"),
-        (module.edit, "SMALLEST_INDEX"),
-        (module.fold, "_LARGEST_TAIL"),
-        (module.fold, "_MOST_INDEXES"),
-        (module.fold, "_CALIBRATION_QUERIES"),
-        (module.batch, "SEGMENT_ROWS"),
-        (module.compact, "SEGMENT_ROWS"),
-    ):
-        monkeypatch.setattr(owner, name, getattr(owner, name))  # given back afterwards
-    module.shrink_thresholds()
-    return module
-
-
-@pytest.fixture
-def store(writer, tmp_path) -> Path:
-    """200 rows in two segments, indexed; each with deleted rows if a test deletes some."""
-    path = tmp_path / "store"
-    writer.create(path, FLAT)
-    writer.perform(path, {"name": "add", "seed": 1, "rows": 200})
-    return path
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[subprocess.Popen[str]]:
-    """A process that forks writers."""
-    with subprocess.Popen(
-        [sys.executable, str(SCRIPT), "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        yield process
-        process.stdin.close()
-
-
-@pytest.fixture
-def kill(server) -> Callable[[Path, dict[str, Any], str], None]:
+def kill(elsewhere) -> Callable[[Path, dict[str, Any], str], None]:
     """`kill(store, operation, point)`: start a change in a process that dies at a crash point."""
 
     def start_and_kill(path: Path, operation: dict[str, Any], point: str) -> None:
-        server.stdin.write(json.dumps({"store": str(path), "operation": operation, "point": point}) + "\n")
-        server.stdin.flush()
-        assert int(server.stdout.readline()) == -signal.SIGKILL, point
+        assert elsewhere(path, operation, point) == -signal.SIGKILL, point
 
     return start_and_kill
+
+
+@pytest.fixture
+def store(store_path) -> Path:
+    return store_path
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -293,7 +293,7 @@ def test_a_bad_row_is_named_and_nothing_is_added(store, arguments, message):
 )
 def test_what_float16_cannot_hold_is_refused(tmp_path, metric, value):
     store = Datastore.create(tmp_path / "half", dimension=DIMENSION, metric=metric)
-    with pytest.raises(UsageError, match="row 1 .* does not fit float16") as caught:
+    with pytest.raises(UsageError, match=r"row 1 .* does not fit float16") as caught:
         store.add(bad(1, value))
     assert "float32" in caught.value.hint
     whole = Datastore.create(tmp_path / "whole", dimension=DIMENSION, metric=metric, vectors="float32")
@@ -331,7 +331,7 @@ def test_metadata_as_dictionaries_and_as_a_table(store):
     ]
     store.add(vectors(2), ids=["a", "b"], metadata=records)
     store.add(vectors(2, 1), ids=["ta", "tb"], metadata=pa.Table.from_pylist(records))
-    day = datetime.date(2020, 5, 17)
+    day = dt.date(2020, 5, 17)
     store.add(vectors(1, 2), ids=["n"], metadata=[{"year": np.int64(4), "day": day, "ordinal": np.int32(7)}])
 
     hits = {hit.passage_id: hit for hit in store.get_by_ids(["a", "b", "ta", "tb", "n"])}

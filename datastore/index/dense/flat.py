@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import UsageError, optional_import
+from ...hits import padded
 from . import Candidates, DenseIndex, Footprint, Metric, Vectors
 from .arrays import damaged, load_array
 from .faiss_engine import metric_type, run_search, selector, view
@@ -203,8 +204,4 @@ class TurbovecIndex:
             asked,
             mask=None if mask is None else np.ascontiguousarray(mask),
         )
-        missing = ((0, 0), (0, max(0, candidates - ordinals.shape[1])))
-        return Candidates(
-            np.pad(ordinals[:, :candidates], missing, constant_values=-1),
-            np.pad(scores[:, :candidates], missing, constant_values=-np.inf),
-        )
+        return Candidates(*padded(ordinals[:, :candidates], scores[:, :candidates], candidates))
