@@ -57,7 +57,8 @@ def nearest_passages(passages: NDArray[np.float32]) -> NDArray[np.int64]:
     # A passage is its own nearest, unless a twin ties with it: either way one column too many goes.
     own = rows == np.arange(len(rows))[:, None]
     own[:, -1] |= ~own.any(axis=1)
-    return rows[~own].reshape(len(rows), NEIGHBOURS)
+    others: NDArray[np.int64] = rows[~own].reshape(len(rows), NEIGHBOURS)
+    return others
 
 
 def made_up(

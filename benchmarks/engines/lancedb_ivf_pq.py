@@ -67,7 +67,7 @@ def open_engine(folder: Path) -> Propose:
         asked: Any = queries[0] if len(queries) == 1 else list(queries)
         query = table.search(asked, vector_column_name="vector").distance_type("dot").nprobes(effort)
         found = query.refine_factor(count // 10).limit(10).select(["id", "_distance"]).to_arrow()
-        ids = found["id"].to_numpy()
+        ids: NDArray[np.int64] = found["id"].to_numpy()
         if len(queries) == 1:
             return ids.reshape(1, -1)
         rows = np.full((len(queries), 10), -1, dtype=np.int64)

@@ -57,9 +57,9 @@ FAMILIES = pytest.mark.parametrize(
         ("flat", {"bits": 4}, 0.80),
         pytest.param("flat", {"bits": 4, "engine": "turbovec"}, 0.80, marks=NEEDS_TURBOVEC),
         ("hnsw_sq8", {"links": 32}, 0.90),
-        ("ivf_pq", {"lists": 32}, 0.70),
-        ("ivf_pq", {"lists": 32, "bits": 8}, 0.85),
-        ("ivf_rabitq", {"lists": 32, "bits": 4}, 0.85),
+        ("ivf_pq", {"lists": 32}, 0.45),
+        ("ivf_pq", {"lists": 32, "bits": 8}, 0.80),
+        ("ivf_rabitq", {"lists": 32, "bits": 4}, 0.75),
     ],
     ids=["exact", "flat-8", "flat-4", "flat-4-turbovec", "hnsw", "ivf-pq-4", "ivf-pq-8", "ivf-rabitq-4"],
 )
