@@ -11,7 +11,9 @@ exact_vectors.npy  the same from a second encoder, where the store has one
 from __future__ import annotations
 
 import json
+import os
 import threading
+import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -176,6 +178,10 @@ class Segment:
             shape = (2, entry.rows)
             self._passage_ids: Table = read_array(folder / "passage_ids.npy", shape, np.uint64, mapped=True)
             self._document_ids: Table = read_array(folder / "document_ids.npy", shape, np.uint64, mapped=True)
+        self._new_lock()
+        _open_segments.add(self)
+
+    def _new_lock(self) -> None:
         self._lock = threading.Lock()  # Arrow's file reader is not documented as safe for concurrent reads
 
     def read_passage(self, position: int) -> Passage:
@@ -270,6 +276,18 @@ class Segment:
             if self.read_passage(position).document_id == ids[number]
         ]
         return np.array(sorted(found), dtype=np.int64)
+
+
+_open_segments: weakref.WeakSet[Segment] = weakref.WeakSet()
+
+
+def _renew_locks() -> None:
+    for segment in _open_segments:
+        segment._new_lock()  # noqa: SLF001 (of this module)
+
+
+# A lock that another thread held at the fork would never be let go in the child.
+os.register_at_fork(after_in_child=_renew_locks)
 
 
 def open_vectors(

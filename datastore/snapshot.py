@@ -205,10 +205,8 @@ class Snapshot:
                 continue
             selectivity = allowed / part.rows
             setting = settings[number]
-            if setting.effort is not None and request.effort is None and selectivity < 1:
-                effort = _scaled(setting.effort, part.index.efforts, selectivity)
-                widened |= effort != setting.effort
-                setting = settings[number] = setting._replace(effort=effort)
+            # A family raises its own effort under a mask.
+            widened |= setting.effort is not None and selectivity < 1
             cost_us += setting.cost_us / selectivity**0.5
         if request.candidates is None and request.effort is None:
             exact_us = min(
@@ -330,12 +328,6 @@ class _Asked(NamedTuple):
 class _Route(NamedTuple):
     name: str
     settings: list[Setting] | None  # one for each index; None: score all matches exactly
-
-
-def _scaled(effort: int, efforts: tuple[int, ...], selectivity: float) -> int:
-    """Effort under a filter: a query's nearest matches lie further out, in proportion to the root of their thinness."""
-    wanted = effort / max(selectivity, 1e-9) ** 0.5
-    return next((step for step in efforts if step >= wanted), efforts[-1] if efforts else effort)
 
 
 def _mean(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:

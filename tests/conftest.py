@@ -10,9 +10,9 @@ from hypothesis import settings
 
 from datastore import Datastore, EncoderConfig
 from datastore.encoders import load_encoder
-from datastore.segment import Passage, write_passages, write_vectors
 from datastore.fold import fold, with_queries
 from datastore.manifest import Manifest, StoredEncoder
+from datastore.segment import Passage, write_passages, write_vectors
 from datastore.write import SegmentCounts, commit_next, publish_segment
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -82,10 +82,14 @@ def test_a_mask_raises_the_effort_until_its_best_are_found(tmp_path, order, shar
 
 
 def test_a_mask_that_hides_too_much_for_a_graph_gives_no_candidates(tmp_path):
-    index = built(gaussian(6_000, 8), tmp_path, links=4, construction_effort=8)
-    mask = np.arange(6_000) % 2_000 == 0
+    vectors = gaussian(6_000, 8)
+    index = built(vectors, tmp_path, links=4, construction_effort=8)
+    queries = np.ones((2, 8), dtype=np.float32)
+    scores = vectors.take(np.arange(6_000)) @ queries[0]
+    mask = np.zeros(6_000, dtype=bool)
+    mask[np.argsort(scores)[:3]] = True  # what lies furthest from the queries
 
-    found = index.search(np.ones((2, 8), dtype=np.float32), 4, mask)
+    found = index.search(queries, 4, mask)
 
     np.testing.assert_array_equal(found.ordinals, np.full((2, 4), -1))
     assert np.isneginf(found.scores).all()

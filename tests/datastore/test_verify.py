@@ -8,9 +8,9 @@ import numpy as np
 
 from datastore import EncoderConfig, verify
 from datastore.encoders import load_encoder
-from datastore.segment import Passage, write_passages, write_vectors
 from datastore.fold import fold
 from datastore.manifest import Manifest, StoredEncoder
+from datastore.segment import Passage, write_passages, write_vectors
 from datastore.write import SegmentCounts, commit_next, publish_segment
 
 HASHING = EncoderConfig(model="hashing")

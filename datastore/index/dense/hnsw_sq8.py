@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ...errors import UsageError
 from . import Candidates, Footprint, Vectors
 from .arrays import damaged, load_array
-from .faiss_engine import metric_type, run_search, selector, view
+from .faiss_engine import metric_type, run_search, view
 from .intrinsic_dimension import of_rows
 
 Order = Literal["given", "intrinsic_dimension"]
@@ -117,31 +117,48 @@ class HnswIndex:
         mask: NDArray[np.bool_] | None = None,
         effort: int | None = None,
     ) -> Candidates:
-        """`effort` is the number of nodes whose neighbours are looked at, raised as much as a mask hides nodes.
+        """`effort` is the number of nodes whose neighbours are looked at.
 
-        A mask that would raise it beyond reason gets no candidates at all.
+        Under a mask as many nodes are looked at as it takes to have `effort` that it allows among them, query by query: a
+        filter may hide just what lies around one. A query that would need more than is reasonable gets no candidates.
         """
         visits = max(effort or _DEFAULT_EFFORT, candidates)
-        if mask is not None:
-            visits = min(visits * len(mask) // max(int(np.count_nonzero(mask)), 1), max(visits, len(mask)))
-            if visits > max(_MOST_EFFORT, effort or 0, candidates):
-                return _nothing(len(queries), candidates)
-            if self._order is not None:
-                mask = mask[self._order]
-        parameters = faiss.SearchParametersHNSW(efSearch=visits, sel=selector(mask))
-        found = run_search(self._index, queries, candidates, parameters)
+        if mask is None:
+            return self._in_given_order(self._visit(queries, candidates, visits))
+        allowed = int(np.count_nonzero(mask))
+        wanted, most = min(visits, allowed), max(_MOST_EFFORT, visits)
+        shown = mask if self._order is None else mask[self._order]
+        ordinals = np.full((len(queries), candidates), -1, dtype=np.int64)
+        scores = np.full((len(queries), candidates), -np.inf, dtype=np.float32)
+        left = np.arange(len(queries) if wanted else 0)
+        visits = min(visits * len(mask) // max(allowed, 1), most)
+        while len(left):
+            # Nodes are taken with the mask put on afterwards: those that faiss finds with it may lie beyond the region
+            # that was searched, where nearer ones were not seen.
+            found = self._visit(queries[left], visits, visits)
+            hidden = (found.ordinals < 0) | ~shown[found.ordinals]
+            enough = np.count_nonzero(~hidden, axis=1) >= wanted
+            order = np.argsort(hidden[enough], axis=1, kind="stable")[:, :candidates]
+            own = np.where(hidden, -1, found.ordinals)[enough]
+            width = order.shape[1]
+            ordinals[left[enough], :width] = np.take_along_axis(own, order, axis=1)
+            scores[left[enough], :width] = np.take_along_axis(found.scores[enough], order, axis=1)
+            left = left[~enough]
+            if visits == most:
+                break
+            visits = min(4 * visits, most)
+        scores[ordinals < 0] = -np.inf
+        return self._in_given_order(Candidates(ordinals, scores))
+
+    def _visit(self, queries: NDArray[np.float32], candidates: int, visits: int) -> Candidates:
+        return run_search(self._index, queries, candidates, faiss.SearchParametersHNSW(efSearch=visits))
+
+    def _in_given_order(self, found: Candidates) -> Candidates:
         if self._order is None:
             return found
         return found._replace(
             ordinals=np.where(found.ordinals < 0, -1, self._order[found.ordinals].astype(np.int64))
         )
-
-
-def _nothing(queries: int, candidates: int) -> Candidates:
-    return Candidates(
-        np.full((queries, candidates), -1, dtype=np.int64),
-        np.full((queries, candidates), -np.inf, dtype=np.float32),
-    )
 
 
 def _is_permutation(order: NDArray[np.int32], rows: int) -> bool:

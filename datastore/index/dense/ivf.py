@@ -34,6 +34,7 @@ os.register_at_fork(after_in_child=lambda: faiss.omp_set_num_threads(1))
 
 _ROUTER_FACTOR = 3  # proposals for each list that is probed: .999 of the best lists are among them
 _DEFAULT_EFFORT = 64
+_LEAST_SHARE = 1 / 1024  # of rows that a mask allows around a query: no effort is raised more than 32 times
 _CODEC_ROWS = 16_384  # residuals that codebooks are trained on
 _TABLE_BYTES = 2**26  # of look-up tables in one call of faiss
 _LIST_BYTES = 24  # of faiss' record of a list
@@ -240,7 +241,7 @@ class _Allowed(NamedTuple):
     """What a mask means to the lists."""
 
     rows: int
-    lists: NDArray[np.bool_]  # those that hold a row of the mask
+    matches: NDArray[np.int64]  # (lists,) rows of the mask in each
     selector: Any  # faiss.IDSelector
 
 
@@ -269,6 +270,7 @@ class IvfIndex:
         if not matrix or sizes.shape != centroids.shape[:1]:
             raise ValueError(f"{centroids.shape} {centroids.dtype} centroids of lists {sizes.shape}")
         self.lists, self.dimension = centroids.shape
+        self._sizes = sizes
         self._router = _Router(centroids, router_codebooks, self._metric)
         self._single, self._batch = self._codec.indexes(
             self._router.index, self.lists, self._metric, codebooks
@@ -344,30 +346,55 @@ class IvfIndex:
     ) -> Candidates:
         """`effort` is the number of lists probed, default 64; under a mask those that hold none of its rows are free.
 
-        A mask that allows a share s of the rows multiplies the effort by 1 / √s: the matches that are nearest lie
-        further away. Where fewer than min(candidates, matches) come back, four times as many lists are probed,
-        until they do or no list is left.
+        A mask that allows a share s of what lies in a query's nearest lists multiplies its effort by 1 / √s, rounded up
+        to a power of two: the matches that are nearest lie further away, and spread over more lists. The share is each
+        query's own, since a filter may hide just what lies around it. Where fewer than min(candidates, matches) come
+        back, four times as many lists are probed, until they do or no list is left.
         """
         queries = np.ascontiguousarray(queries, dtype=np.float32)
         ordinals = np.full((len(queries), candidates), -1, dtype=np.int64)
         scores = np.full((len(queries), candidates), -np.inf, dtype=np.float32)
         allowed = None if mask is None else self._understand(mask)
-        reachable, lists = (self.rows, self.lists) if allowed is None else (allowed.rows, allowed.lists.sum())
-        wanted = min(candidates, reachable)
+        wanted = min(candidates, self.rows if allowed is None else allowed.rows)
         probes = effort or _DEFAULT_EFFORT
-        if wanted and allowed is not None:
-            probes = int(np.ceil(probes * (self.rows / reachable) ** 0.5))
-        left = np.arange(len(queries))
-        while wanted and len(left):
-            probes = min(probes, int(lists))
-            ordinals[left], scores[left] = self._scan(queries[left], candidates, probes, allowed)
-            if probes == lists:
-                break
-            left = left[ordinals[left, wanted - 1] < 0]
-            probes *= 4
+        if allowed is None:
+            ordinals, scores = self._scan(queries, candidates, min(probes, self.lists), None)
+        elif wanted:
+            factors = self._factors(queries, min(probes, self.lists), allowed)
+            for factor in np.unique(factors).tolist():
+                chosen = np.flatnonzero(factors == factor)
+                ordinals[chosen], scores[chosen] = self._widened(
+                    queries[chosen], candidates, factor * probes, allowed, wanted
+                )
         if wanted:
             self._complete(ordinals, scores, wanted, mask)
         return Candidates(ordinals, scores)
+
+    def _factors(self, queries: NDArray[np.float32], probes: int, allowed: _Allowed) -> NDArray[np.int64]:
+        """(nq,) powers of two by which a mask raises each query's effort."""
+        _, numbers = self._router.choose(queries, probes, None)
+        matches = np.where(numbers < 0, 0, allowed.matches[numbers]).sum(axis=1)
+        share = matches / np.maximum(np.where(numbers < 0, 0, self._sizes[numbers]).sum(axis=1), 1)
+        return 2 ** np.ceil(np.log2(1 / np.maximum(share, _LEAST_SHARE)) / 2).astype(np.int64)
+
+    def _widened(
+        self,
+        queries: NDArray[np.float32],
+        candidates: int,
+        probes: int,
+        allowed: _Allowed,
+        wanted: int,
+    ) -> Candidates:
+        """A scan under a mask, of more and more lists until there are as many candidates as wanted."""
+        lists = int(np.count_nonzero(allowed.matches))
+        probes = min(probes, lists)
+        found = self._scan(queries, candidates, probes, allowed)
+        left = np.flatnonzero(found.ordinals[:, wanted - 1] < 0)
+        while len(left) and probes < lists:
+            probes = min(4 * probes, lists)
+            found.ordinals[left], found.scores[left] = self._scan(queries[left], candidates, probes, allowed)
+            left = left[found.ordinals[left, wanted - 1] < 0]
+        return found
 
     def _complete(
         self,
@@ -396,7 +423,9 @@ class IvfIndex:
         step = max(1, _TABLE_BYTES // table_bytes) if table_bytes else max(1, len(queries))
         for start in range(0, len(queries), step):
             part = queries[start : start + step]
-            distances, numbers = self._router.choose(part, probes, None if allowed is None else allowed.lists)
+            distances, numbers = self._router.choose(
+                part, probes, None if allowed is None else allowed.matches > 0
+            )
             # The wrapper of this method takes no parameters, so the call behind it.
             index.search_preassigned_c(
                 len(part),
@@ -418,9 +447,9 @@ class IvfIndex:
         kept = self._mask
         if kept is not None and kept[0]() is mask:
             return kept[1]
-        lists = np.bincount(self._numbers[mask], minlength=self.lists) > 0
+        matches = np.bincount(self._numbers[mask], minlength=self.lists)
         selector = faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))
-        allowed = _Allowed(int(np.count_nonzero(mask)), lists, selector)
+        allowed = _Allowed(int(np.count_nonzero(mask)), matches, selector)
         if not mask.flags.writeable:
             self._mask = (weakref.ref(mask), allowed)
         return allowed

@@ -1,8 +1,8 @@
 """Inverted lists of RaBitQ codes (faiss): 1 to 4 bits a dimension, nothing to train but the lists.
 
 Gao and Long 2024 (1 bit), Gao et al. 2025 (more). The least memory at a given recall; few candidates at 3 or 4 bits,
-for stores whose exact vectors do not fit the page cache. No random rotation: on text embeddings it gained nothing
-that candidates do not buy for less.
+for stores whose exact vectors do not fit the page cache. No random rotation: it adds about half a
+point of recall before rescoring on text embeddings.
 """
 
 from __future__ import annotations
