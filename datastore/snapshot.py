@@ -71,6 +71,7 @@ class Snapshot:
         self.manifest = manifest
         self.catalog = Catalog(path, manifest)
         self.masks = masks
+        self._combined: tuple[Mask | None, Mask] = (None, np.empty(0, dtype=np.bool_))
         self._hold = hold  # file descriptor of the manifest, with a shared lock on it
         self.vectors = open_exact_vectors(self.catalog, manifest)
         self.index_vectors = (
@@ -152,7 +153,15 @@ class Snapshot:
         if where is None:
             return live
         chosen = mask_of(where, self.catalog.metadata_files(), self.masks)
-        return chosen if live is None else chosen & live
+        if live is None:
+            return chosen
+        # The same array for the same filter: an index keeps what it found out about a mask by identity.
+        known, combined = self._combined
+        if known is not chosen:
+            combined = chosen & live
+            combined.setflags(write=False)
+            self._combined = (chosen, combined)
+        return combined
 
     def search(
         self,

@@ -148,7 +148,8 @@ def test_refreshing_again_and_again_while_versions_are_pruned(store, elsewhere):
             thread.result()
 
 
-def test_a_version_that_is_pruned_while_it_is_being_opened(store, writer, monkeypatch):
+@pytest.mark.parametrize("opening", [Datastore.refresh, lambda store: Datastore.open(store.path)])
+def test_a_version_that_is_pruned_while_it_is_being_opened(store, writer, monkeypatch, opening):
     """The same, at the very moment."""
     from datastore import manifest
 
@@ -158,15 +159,16 @@ def test_a_version_that_is_pruned_while_it_is_being_opened(store, writer, monkey
         if not pruned:
             pruned.append(version)
             writer.perform(path, DELETE)
-            store.search(QUERIES[:1])
             writer.perform(path, {"name": "prune", "keep": 1})
         return reading(path, version)
 
     writer.perform(store.path, ADD)
     monkeypatch.setattr(manifest, "manifest_path", change_meanwhile)
 
-    assert store.refresh()
-    assert (pruned, store.version) == ([3], 4)
+    opened = opening(store)
+
+    assert pruned == [3]
+    assert (store if opened is True else opened).version == 4
 
 
 def test_an_old_version_is_searched_and_read_while_others_compact_and_prune(store, writer, elsewhere):

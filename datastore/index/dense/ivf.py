@@ -37,7 +37,7 @@ _DEFAULT_EFFORT = 64
 _LEAST_SHARE = 1 / 1024  # of rows that a mask allows around a query: no effort is raised more than 32 times
 _CODEC_ROWS = 16_384  # residuals that codebooks are trained on
 _TABLE_BYTES = 2**26  # of look-up tables in one call of faiss
-_LIST_BYTES = 24  # of faiss' record of a list
+_LIST_BYTES = 24 + 160  # of faiss' record of a list, and of our view of its ordinals
 
 
 class Layout(NamedTuple):
@@ -188,15 +188,11 @@ def lists_footprint(rows: int, dimension: int, codec: Codec, *, lists: int, code
     inside = round((rows + lists * (layout.rows - 1) / 2) * layout.stride) + 8 * rows + 12 * lists
     router_codebook = 4 * 16 * dimension
     files = inside + lists * (2 * dimension + 8) + codebook_bytes + router_codebook
-    ram = inside + rows * _number_type(lists).itemsize + _router_bytes(lists, dimension)
+    ram = inside + _router_bytes(lists, dimension)
     ram += lists * _LIST_BYTES + 2 * codebook_bytes + router_codebook
     sample = 4 * dimension * sample_rows(rows, dimension, lists)
     # Measured at 1M x 384: the sample twice while it is drawn and sorted by list, and 640 MB of products and torch.
     return Footprint(ram, files, max(2 * sample, rows * (layout.stride + 20)) + 640 * 2**20)
-
-
-def _number_type(lists: int) -> np.dtype[Any]:
-    return np.dtype(np.uint16 if lists <= 2**16 else np.uint32)
 
 
 def _router_bytes(lists: int, dimension: int) -> int:
@@ -295,20 +291,21 @@ class IvfIndex:
         ends = np.cumsum(code_bytes + layout.ordinal_bytes(sizes))
         if total != ends[-1] or total == 0:
             raise ValueError(f"{path.name} has {total} bytes, its lists need {ends[-1]}")
-        self._memory = mmap.mmap(-1, total)
+        self._memory = mmap.mmap(-1, total, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         if hasattr(mmap, "MADV_HUGEPAGE"):
             # Lists are short and far apart: with small pages each begins with misses of the address cache.
             self._memory.madvise(mmap.MADV_HUGEPAGE)
         with path.open("rb") as file:
             file.readinto(self._memory)
         offsets = np.concatenate([[0], ends[:-1]])
-        self._numbers = np.zeros(self.rows, dtype=_number_type(self.lists))
+        self._ordinals = [
+            np.frombuffer(self._memory, np.int64, size, start)
+            for size, start in zip(sizes.tolist(), (offsets + code_bytes).tolist(), strict=True)
+        ]
         seen = np.zeros(self.rows, dtype=bool)
-        for number, (size, start) in enumerate(zip(sizes, offsets + code_bytes, strict=True)):
-            ordinals = np.frombuffer(self._memory, np.int64, size, start)
-            if size and (ordinals.min() < 0 or ordinals.max() >= self.rows):
+        for number, ordinals in enumerate(self._ordinals):
+            if len(ordinals) and (ordinals.min() < 0 or ordinals.max() >= self.rows):
                 raise ValueError(f"list {number} holds rows beyond {self.rows}")
-            self._numbers[ordinals] = number
             seen[ordinals] = True
         if not seen.all():
             raise ValueError(f"{self.rows - int(seen.sum())} rows are in no list")
@@ -328,7 +325,7 @@ class IvfIndex:
 
     @property
     def ram_bytes(self) -> int:
-        return int(len(self._memory) + self._numbers.nbytes + self._small_bytes)
+        return int(len(self._memory) + self._small_bytes)
 
     @property
     def efforts(self) -> tuple[int, ...]:
@@ -447,7 +444,9 @@ class IvfIndex:
         kept = self._mask
         if kept is not None and kept[0]() is mask:
             return kept[1]
-        matches = np.bincount(self._numbers[mask], minlength=self.lists)
+        ends = np.cumsum(self._sizes)
+        counts = np.concatenate([[0], np.cumsum(mask[np.concatenate(self._ordinals)])])
+        matches = counts[ends] - counts[ends - self._sizes]
         selector = faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))
         allowed = _Allowed(int(np.count_nonzero(mask)), matches, selector)
         if not mask.flags.writeable:
