@@ -81,7 +81,9 @@ class Rehearsal:
             case "prune":
                 return {"name": name, "keep": draw.choice([1, 3])}
             case "rollback":
-                return {"name": name, "version": draw.choice(versions(self.path)[-6:])}
+                current = current_version(self.path) or 0
+                committed = [version for version in versions(self.path) if version <= current]
+                return {"name": name, "version": draw.choice(committed[-6:])}
         return {"name": name}
 
     def write(self, operation: dict[str, Any]) -> None:
@@ -94,12 +96,11 @@ class Rehearsal:
         self.remember()
 
     def remember(self) -> None:
-        for version in versions(self.path):
-            self.versions.setdefault(version, self.contents)
+        self.versions[current_version(self.path) or 0] = self.contents
 
     def kill(self, operation: dict[str, Any], point: str | None) -> bool:
         """Start a change and kill it, at a random moment if no point is named; whether it died."""
-        before, known = self.contents, set(versions(self.path))
+        before = self.contents
         after = crash_writer.changed(before, operation, self.versions)
         script = [sys.executable, crash_writer.__file__, str(self.path), json.dumps(operation), "--wait"]
         environment = {**os.environ, "COMPENDIA_CRASH_AT": point or ""}
@@ -116,9 +117,6 @@ class Rehearsal:
         if writer.returncode == 0:
             self.durations_s[operation["name"]] = time.monotonic() - started
         assert writer.returncode in (0, -signal.SIGKILL), errors.decode()
-        # A version whose manifest was written, but which was not made current, can be rolled back to.
-        for version in set(versions(self.path)) - known:
-            self.versions[version] = after
         allowed = [after] if writer.returncode == 0 else [before, after]
         self.contents = crash_writer.check_after_kill(self.path, allowed)
         self.remember()

@@ -100,6 +100,6 @@ def _rewrite(path: Path, manifest: Manifest, group: list[_Source], number: int) 
         ),
     )
     # Which rows are live may change after a crash, before the same version is tried again.
-    rows = [(source.entry.id, xxhash.xxh3_64_hexdigest(source.live)) for source in group]
+    rows = [(source.entry.id, xxhash.xxh3_64_hexdigest(source.live.tobytes())) for source in group]
     key = content_key("compacted", next_version(path), number, rows)
     return publish_segment(path, key, counts, fill)

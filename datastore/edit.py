@@ -271,7 +271,10 @@ def rollback(path: Path, version: int) -> Manifest:
         If the version is not there any more.
     """
     with writer_lock(path):
-        if version not in versions(path):
-            known = ", ".join(map(str, versions(path)))
-            raise NotFoundError(f"{path} has no version {version}", hint=f"versions that are kept: {known}")
+        current = read_manifest(path).version
+        # One beyond the current was never committed: the next writer uses its number, and the names of its files.
+        committed = [known for known in versions(path) if known <= current]
+        if version not in committed:
+            kept = ", ".join(map(str, committed))
+            raise NotFoundError(f"{path} has no version {version}", hint=f"versions that are kept: {kept}")
         return commit_next(path, read_manifest(path, version))

@@ -132,7 +132,7 @@ def writer_lock(store: Path) -> Iterator[None]:
             f"there is no datastore at {store}", hint=f"compendia build FOLDER --out {store}"
         ) from error
     except OSError as error:
-        hint = _WRITE_HINTS.get(_disk_error(store, error))
+        hint = _WRITE_HINTS.get(_disk_error(store, error) or 0)
         if hint is None:
             raise
         raise CompendiaError(

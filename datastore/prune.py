@@ -11,7 +11,7 @@ from typing import NamedTuple
 from .checks import integer
 from .errors import CompendiaError
 from .files import crash_point, fsync, remove_folder, writer_lock
-from .manifest import Manifest, current_version, manifest_path, read_manifest, versions
+from .manifest import Manifest, manifest_path, read_manifest, versions
 
 
 class Pruned(NamedTuple):
@@ -35,8 +35,9 @@ def prune(path: Path, *, keep: int = 1) -> Pruned:
     """
     keep = integer("keep", keep, at_least=1)
     with writer_lock(path):
-        current = current_version(path)
-        kept = {*versions(path)[-keep:], current}
+        current = read_manifest(path).version
+        # One beyond the current was never committed.
+        kept = [version for version in versions(path) if version <= current][-keep:]
         removed, held = [], []
         for version in versions(path):
             if version in kept:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from datastore import Datastore, edit, verify
+from datastore import Datastore, NotFoundError, edit, verify
 from datastore.index.config import IndexConfig
 from datastore.manifest import current_version, versions
 from datastore.prune import prune
@@ -111,10 +111,11 @@ def test_a_sequence_of_changes_killed_at_random_moments(writer, store):
 
 
 def test_a_compaction_that_was_killed_is_not_taken_for_one_of_other_rows(writer, kill, store):
+    writer.perform(store, {"name": "delete", "ids": ["1-1"]})
     kill(store, {"name": "compact"}, "before_manifest_rename")
     kill(store, {"name": "delete", "ids": IDS}, "before_manifest_rename")
     # Compacts as well, under the number of the version that was not written.
-    others = [f"1-{number}" for number in range(1, 200, 3)]
+    others = [f"1-{number}" for number in range(4, 200, 3)]
     expected = writer.changed(writer.contents_of(store), {"name": "delete", "ids": others}, {})
 
     writer.perform(store, {"name": "delete", "ids": others})
@@ -122,15 +123,22 @@ def test_a_compaction_that_was_killed_is_not_taken_for_one_of_other_rows(writer,
     writer.check_after_kill(store, [expected])
 
 
-def test_a_version_whose_writer_died_before_it_was_current_can_be_rolled_back_to(writer, kill, store):
-    before = writer.contents_of(store)
-    kill(store, ADD, "after_manifest_rename")
+def test_a_version_whose_writer_died_before_it_was_current_never_was(writer, kill, store):
+    kill(store, {"name": "delete", "ids": IDS[:9]}, "after_manifest_rename")
     assert (current_version(store), versions(store)) == (2, [1, 2, 3])
+    with pytest.raises(NotFoundError, match="has no version 3"):
+        edit.rollback(store, 3)
+    expected = writer.changed(writer.contents_of(store), {"name": "delete", "ids": IDS[9:18]}, {})
 
-    writer.perform(store, {"name": "rollback", "version": 3})
+    # Takes its number, and the names of its files.
+    writer.perform(store, {"name": "delete", "ids": IDS[9:18]})
 
-    writer.check_after_kill(store, [writer.changed(before, ADD, {})])
-    assert current_version(store) == 4
+    writer.check_after_kill(store, [expected])
+    assert current_version(store) == 3
+    kill(store, ADD, "after_manifest_rename")
+    prune(store)
+    assert versions(store) == [3]
+    writer.check_after_kill(store, [expected])
 
 
 @pytest.mark.parametrize(
