@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from .errors import OverBudgetError
 from .expected import expect
+from .filters import cache_bytes
 from .index.config import IndexConfig
 from .index.dense import Footprint, Plan, index_footprint
 from .index.dense.vectors import Metric
@@ -73,6 +74,7 @@ def store_ram_bytes(rows: int) -> dict[str, int]:
     return {
         "row tables": _RANGE_BYTES * (math.ceil(rows / _ROWS_PER_SEGMENT) + 1),
         "live mask": rows,  # once a passage has been deleted
+        "filter masks": cache_bytes(rows),  # at most, once filters are used
     }
 
 

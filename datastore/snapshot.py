@@ -21,14 +21,13 @@ from .catalog import Catalog, Mask, open_exact_vectors
 from .costs import exact_rows_us, exact_scan_us
 from .dense_part import DensePart, open_part, rows_of_segments
 from .errors import IntegrityError, SearchTimeoutError
-from .filters import MaskCache, mask_of
+from .filters import MaskCache, cache_bytes, mask_of
 from .hits import Hit, rank, top
 from .index.dense import Vectors
 from .index.dense.exact import ExactIndex
 from .manifest import Manifest, current_version, manifest_path, read_manifest
 from .segment import open_vectors
 
-MASK_CACHE_BYTES = 256 << 20
 # Bounds the arrays of candidates, and how long a search runs past its timeout.
 _QUERIES_PER_BLOCK = 256
 _ROWS_PER_BLOCK = 65_536
@@ -84,13 +83,17 @@ class Snapshot:
         self.tail = self._open_tail(ranges)
 
     @classmethod
-    def open(cls, path: Path, version: int | None, masks: MaskCache) -> Self:
-        """Open a version, the current one by default; see `Datastore.open` for what is raised."""
+    def open(cls, path: Path, version: int | None, masks: MaskCache | None = None) -> Self:
+        """Open a version, the current one by default; see `Datastore.open` for what is raised.
+
+        `masks`: those of a version that was open before.
+        """
         while True:
             manifest = read_manifest(path, version)
             hold = _hold(path, manifest.version)
             if hold is not None:
-                return cls(path, manifest, masks, hold)
+                rows = sum(entry.rows for entry in manifest.segments)
+                return cls(path, manifest, masks or MaskCache(cache_bytes(rows)), hold)
             # The version was pruned between reading and holding it; a newer one is current now.
             if version is not None or current_version(path) == manifest.version:
                 raise IntegrityError(f"version {manifest.version} of {path} is gone")
@@ -361,4 +364,4 @@ def _hold(path: Path, version: int) -> int | None:
 
 
 def _reopen(path: Path, *, version: int) -> Snapshot:
-    return Snapshot.open(path, version, MaskCache(MASK_CACHE_BYTES))
+    return Snapshot.open(path, version)

@@ -20,7 +20,6 @@ from .batch import Metadata
 from .checks import integer, parse_bytes
 from .encoders import Encoder, EncoderConfig, load_encoder
 from .errors import IntegrityError, OverBudgetError, UsageError
-from .filters import MaskCache
 from .hits import Hit, Hits
 from .index.config import IndexConfig
 from .index.dense import Plan
@@ -29,7 +28,7 @@ from .manifest import Manifest, StoredEncoder, read_manifest
 from .planner import footprint, store_ram_bytes
 from .prune import Pruned, prune
 from .segment import StoredType
-from .snapshot import MASK_CACHE_BYTES, Request, Snapshot
+from .snapshot import Request, Snapshot
 
 # A k of millions on a small store would only fill RAM with padding.
 _LARGEST_K = 100_000
@@ -104,7 +103,7 @@ class Datastore:
             stored = manifest.encoder.config if manifest.encoder else EncoderConfig()
             encoder = stored.model_copy(update={"model": encoder})
         _allow_open_files(6 * len(manifest.segments))
-        return cls(path, Snapshot.open(path, version, MaskCache(MASK_CACHE_BYTES)), encoder)
+        return cls(path, Snapshot.open(path, version), encoder)
 
     @classmethod
     def create(
@@ -190,7 +189,7 @@ class Datastore:
         if snapshot is None:
             raise UsageError(f"{self!r} is closed", hint="open it again: Datastore.open(path)")
         if self._process != os.getpid():  # after a fork
-            self._start(Snapshot.open(self.path, snapshot.version, MaskCache(MASK_CACHE_BYTES)))
+            self._start(Snapshot.open(self.path, snapshot.version))
             return self.snapshot
         return snapshot
 

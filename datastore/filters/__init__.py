@@ -1,8 +1,8 @@
 """`where`: one boolean SQL expression over the columns of metadata.parquet, turned into a mask of rows."""
 
-from .cache import MaskCache
+from .cache import MaskCache, cache_bytes
 from .evaluate import MetadataFile
 from .masks import mask_of, matches
 from .parse import Predicate, parse
 
-__all__ = ["MaskCache", "MetadataFile", "Predicate", "mask_of", "matches", "parse"]
+__all__ = ["MaskCache", "MetadataFile", "Predicate", "cache_bytes", "mask_of", "matches", "parse"]

@@ -372,7 +372,10 @@ class IvfIndex:
         _, numbers = self._router.choose(queries, probes, None)
         matches = np.where(numbers < 0, 0, allowed.matches[numbers]).sum(axis=1)
         share = matches / np.maximum(np.where(numbers < 0, 0, self._sizes[numbers]).sum(axis=1), 1)
-        return 2 ** np.ceil(np.log2(1 / np.maximum(share, _LEAST_SHARE)) / 2).astype(np.int64)
+        factors: NDArray[np.int64] = 2 ** np.ceil(np.log2(1 / np.maximum(share, _LEAST_SHARE)) / 2).astype(
+            np.int64
+        )
+        return factors
 
     def _widened(
         self,
