@@ -266,7 +266,7 @@ class Snapshot:
         started = time.perf_counter()
         rows, scores = rank(found, self._scores(asked, found, request), request.k)
         name = route.name
-        if short is not None and short.any() and request.candidates is None:
+        if short is not None and request.candidates is None:
             # The index ran out of matches near these queries: only all matches are sure to hold the best.
             rows[short], scores[short] = self._exactly(asked.some(short), request, mask)
             name = f"{name}; exact for {int(short.sum())} queries"
@@ -291,9 +291,12 @@ class Snapshot:
         short: NDArray[np.bool_] | None = None
         for part, setting in zip(self.parts, route.settings, strict=True):
             rows = part.search(queries, setting.candidates, mask, setting.effort).ordinals
-            if mask is not None:
-                expected = min(setting.candidates, part.count(mask))
-                lacking = np.count_nonzero(rows >= 0, axis=1) < expected
+            # Without a filter fewer candidates than asked for are what the effort was measured with.
+            expected = (
+                min(request.k, part.rows) if mask is None else min(setting.candidates, part.count(mask))
+            )
+            lacking = rows[:, expected - 1] < 0 if expected else np.zeros(len(rows), dtype=np.bool_)
+            if lacking.any():
                 short = lacking if short is None else short | lacking
             proposed.append(rows)
         if self.tail is not None:

@@ -107,7 +107,7 @@ CHANGES = st.lists(
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
 @pytest.mark.parametrize("metric", ["cosine", "inner_product", "l2"])
-@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(changes=CHANGES)
 def test_any_sequence_of_changes_answers_like_a_fresh_store(tmp_path_factory, metric, dtype, changes):
     path = tmp_path_factory.mktemp("edit")

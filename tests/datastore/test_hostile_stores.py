@@ -389,7 +389,7 @@ def test_verify_names_each_damaged_file(store):
 
 @pytest.mark.parametrize(
     ("family", "kind", "tries"),
-    [("flat-faiss", "", 160), *((family, "indexes", 80) for family in FAMILIES)],
+    [("flat-faiss", "", 120), *((family, "indexes", 50) for family in FAMILIES)],
     ids=["all files", *FAMILIES],
 )
 def test_random_damage(originals, tmp_path, family, kind, tries):

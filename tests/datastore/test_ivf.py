@@ -118,14 +118,18 @@ def test_a_mask_is_obeyed_and_its_best_rows_are_found(built, kind):
     assert recall(found, ExactIndex(source(metric)).search(queries, 10, mask)) >= 0.93
 
 
-def test_one_probe_widens_until_all_that_was_asked_for_is_there(built):
+def test_one_probe_gives_what_one_list_holds_and_all_probes_give_all(built):
     family, metric, folder = built
     index = family.open_index(folder)
 
-    found = index.search(queries_of(metric), 900, effort=1)
+    one = index.search(queries_of(metric), 900, effort=1)
+    every = index.search(queries_of(metric), 900, effort=index.lists)
 
-    assert (found.ordinals >= 0).all()
-    assert all(len(set(line)) == 900 for line in found.ordinals)
+    assert (one.ordinals >= 0).any(axis=1).all()
+    assert (one.ordinals[:, -1] == -1).all()
+    assert (np.diff((one.ordinals < 0).astype(int), axis=1) >= 0).all()
+    assert (every.ordinals >= 0).all()
+    assert all(len(set(line)) == 900 for line in every.ordinals)
 
 
 def test_reopening_gives_the_same_answers_and_the_bytes_that_were_predicted(built):

@@ -363,7 +363,7 @@ class IvfIndex:
                 ordinals[chosen], scores[chosen] = self._widened(
                     queries[chosen], candidates, factor * probes, allowed, wanted
                 )
-        if wanted:
+        if wanted and (allowed is not None or probes >= self.lists):
             self._complete(ordinals, scores, wanted, mask)
         return Candidates(ordinals, scores)
 
@@ -403,7 +403,7 @@ class IvfIndex:
         wanted: int,
         mask: NDArray[np.bool_] | None,
     ) -> None:
-        """The scan of 4-bit codes drops a row whose every code is the worst there is: such rows come last."""
+        """After a scan of all lists: that of 4-bit codes drops a row whose every code is the worst; it comes last."""
         for query in np.flatnonzero(ordinals[:, wanted - 1] < 0):
             found = int((ordinals[query] >= 0).sum())
             rows = np.arange(self.rows) if mask is None else np.flatnonzero(mask)
