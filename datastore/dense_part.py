@@ -79,7 +79,7 @@ def rows_of_segments(segments: tuple[SegmentEntry, ...]) -> dict[str, range]:
     return rows
 
 
-def open_part(store: Path, entry: IndexEntry, rows: Mapping[str, range]) -> DensePart:
+def open_part(store: Path, entry: IndexEntry, rows: Mapping[str, range], dimension: int) -> DensePart:
     """The index of a manifest's entry; `rows` are those of the version's segments.
 
     Raises
@@ -91,8 +91,12 @@ def open_part(store: Path, entry: IndexEntry, rows: Mapping[str, range]) -> Dens
     if unknown:
         raise IntegrityError(f"index {entry.id} covers segment {unknown[0]}, which the version lacks")
     folder = store / "indexes" / entry.id
-    return DensePart(
-        open_index(entry.family, folder),
-        {segment: rows[segment] for segment in entry.segments},
-        read_curve(folder),
-    )
+    index = open_index(entry.family, folder)
+    covered = {segment: rows[segment] for segment in entry.segments}
+    expected = sum(map(len, covered.values())), dimension
+    if index.shape != expected:
+        raise IntegrityError(
+            f"index {entry.id} is over {index.shape} vectors, its segments have {expected}",
+            hint=f"compendia verify {store}",
+        )
+    return DensePart(index, covered, read_curve(folder))

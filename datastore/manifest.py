@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from .encoders.config import EncoderConfig, EncoderFingerprint
 from .errors import IntegrityError, NotFoundError
@@ -15,6 +15,7 @@ from .index.config import IndexConfig
 from .index.dense.vectors import Metric
 
 FORMAT = 2
+_MOST_DIGITS = 15  # of a version
 # One plain name: no separators, no parent folder, nothing hidden. A manifest may come from a stranger.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=128)]
 
@@ -96,6 +97,19 @@ class Manifest(_Frozen):
     segments: tuple[SegmentEntry, ...]
     indexes: tuple[IndexEntry, ...]
 
+    @model_validator(mode="after")
+    def _check_parts(self) -> Self:
+        rows = {entry.id: entry.rows for entry in self.segments}
+        if len(rows) < len(self.segments):
+            raise ValueError("a segment occurs twice")
+        covered = [segment for index in self.indexes for segment in index.segments]
+        if len(set(covered)) < len(covered) or not rows.keys() >= set(covered):
+            raise ValueError("indexes cover a segment twice, or one that is not there")
+        for index in self.indexes:
+            if not index.segments or index.rows != sum(rows[segment] for segment in index.segments):
+                raise ValueError(f"index {index.id} does not have the rows of its segments")
+        return self
+
 
 def current_version(store: Path) -> int | None:
     """The version that `CURRENT` names; None where nothing has been committed."""
@@ -103,9 +117,9 @@ def current_version(store: Path) -> int | None:
         text = (store / "CURRENT").read_text(encoding="ascii").strip()
     except FileNotFoundError:
         return None
-    except (UnicodeDecodeError, NotADirectoryError):
+    except (UnicodeDecodeError, OSError):
         text = "not text"
-    if not text.isdigit():
+    if not text.isdigit() or len(text) > _MOST_DIGITS:
         raise IntegrityError(
             f"{store / 'CURRENT'} does not hold a version number", hint=f"compendia verify {store}"
         )
@@ -152,7 +166,7 @@ def read_manifest(store: Path, version: int | None = None) -> Manifest:
         raw = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise IntegrityError(f"version {version} of {store} has no manifest: {path} is missing") from None
-    except ValueError as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise IntegrityError(f"{path} is not JSON: {error}") from error
     found = raw.get("format") if isinstance(raw, dict) else None
     if isinstance(found, int) and found != FORMAT:

@@ -21,6 +21,7 @@ import numkong
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from .arrays import read_header
 from .errors import IntegrityError, UsageError
 from .index.dense.vectors import Metric
 
@@ -218,21 +219,14 @@ def _header_bytes(file: VectorFile, dimension: int, dtype: np.dtype[Any]) -> int
     """Bytes before the first vector of a file that is what it should be."""
     try:
         with file.path.open("rb") as stream:
-            if np.lib.format.read_magic(stream) != (1, 0):
-                raise ValueError("not version 1.0 of the .npy format")  # noqa: TRY301 (as what NumPy finds)
-            shape, by_columns, found = np.lib.format.read_array_header_1_0(stream)
-            header = stream.tell()
-            size = os.fstat(stream.fileno()).st_size
+            header = read_header(stream)
     except (OSError, ValueError) as error:
         raise IntegrityError(f"{file.path} cannot be read: {error}") from error
-    if (shape, found, by_columns) != ((file.rows, dimension), dtype, False):
+    if (header.shape, header.dtype) != ((file.rows, dimension), dtype):
         raise IntegrityError(
-            f"{file.path}: expected ({file.rows}, {dimension}) {dtype}, got {shape} {found}"
-            + (" by columns" if by_columns else "")
+            f"{file.path}: expected ({file.rows}, {dimension}) {dtype}, got {header.shape} {header.dtype}"
         )
-    if size < header + file.rows * dimension * dtype.itemsize:
-        raise IntegrityError(f"{file.path} is cut off: {size} bytes")
-    return header
+    return header.bytes
 
 
 def _map_file(path: Path, address: int, length: int) -> None:

@@ -65,13 +65,14 @@ class Ranked(NamedTuple):
 class Snapshot:
     """One version of a store. Immutable and safe for concurrent searches; holds its version against `prune`."""
 
-    def __init__(self, path: Path, manifest: Manifest, masks: MaskCache, hold: int) -> None:
+    def __init__(self, path: Path, manifest: Manifest, hold: int, masks: MaskCache | None = None) -> None:
+        """`masks`: those of a version that was open before."""
+        self._hold = hold  # file descriptor of the manifest, with a shared lock on it
         self.path = path
         self.manifest = manifest
         self.catalog = Catalog(path, manifest)
-        self.masks = masks
+        self.masks = masks or MaskCache(cache_bytes(self.rows))
         self._combined: tuple[Mask | None, Mask] = (None, np.empty(0, dtype=np.bool_))
-        self._hold = hold  # file descriptor of the manifest, with a shared lock on it
         self.vectors = open_exact_vectors(self.catalog, manifest)
         self.index_vectors = (
             self.vectors
@@ -79,24 +80,13 @@ class Snapshot:
             else open_exact_vectors(self.catalog, manifest, rescoring=False)
         )
         ranges = rows_of_segments(manifest.segments)
-        self.parts = [open_part(path, entry, ranges) for entry in manifest.indexes]
+        self.parts = [open_part(path, entry, ranges, manifest.dimension) for entry in manifest.indexes]
         self.tail = self._open_tail(ranges)
 
     @classmethod
     def open(cls, path: Path, version: int | None, masks: MaskCache | None = None) -> Self:
-        """Open a version, the current one by default; see `Datastore.open` for what is raised.
-
-        `masks`: those of a version that was open before.
-        """
-        while True:
-            manifest = read_manifest(path, version)
-            hold = _hold(path, manifest.version)
-            if hold is not None:
-                rows = sum(entry.rows for entry in manifest.segments)
-                return cls(path, manifest, masks or MaskCache(cache_bytes(rows)), hold)
-            # The version was pruned between reading and holding it; a newer one is current now.
-            if version is not None or current_version(path) == manifest.version:
-                raise IntegrityError(f"version {manifest.version} of {path} is gone")
+        """Open a version, the current one by default; see `Datastore.open` for what is raised."""
+        return cls(path, *hold_version(path, version), masks)
 
     def _open_tail(self, ranges: dict[str, range]) -> DensePart | None:
         """What no index covers, to be scanned exactly."""
@@ -353,16 +343,43 @@ def _add(timings: dict[str, float], stage: str, started: float) -> None:
     timings[stage] = timings.get(stage, 0.0) + (time.perf_counter() - started) * 1e3
 
 
-def _hold(path: Path, version: int) -> int | None:
-    """A descriptor with a shared lock on a version's manifest; None where the version has just been pruned."""
+class Held(NamedTuple):
+    """A version that `prune` leaves alone as long as the descriptor is open."""
+
+    manifest: Manifest
+    hold: int
+
+
+def hold_version(path: Path, version: int | None) -> Held:
+    """Hold a version, the current one by default.
+
+    Raises
+    ------
+    NotFoundError, IntegrityError
+        As `read_manifest` does.
+    """
+    while True:
+        wanted = current_version(path) if version is None else version
+        try:
+            manifest = read_manifest(path, wanted)
+            return Held(manifest, _hold(path, manifest.version))
+        except IntegrityError:
+            # Pruned between naming it and holding it? Then a newer one is current now.
+            if version is not None or current_version(path) == wanted:
+                raise
+
+
+def _hold(path: Path, version: int) -> int:
+    """A descriptor with a shared lock on a version's manifest."""
+    gone = IntegrityError(f"version {version} of {path} is gone")
     try:
         descriptor = os.open(manifest_path(path, version), os.O_RDONLY)
     except FileNotFoundError:
-        return None
+        raise gone from None
     fcntl.flock(descriptor, fcntl.LOCK_SH)
     if os.fstat(descriptor).st_nlink == 0:
         os.close(descriptor)
-        return None
+        raise gone
     return descriptor
 
 

@@ -19,16 +19,16 @@ from . import edit
 from .batch import Metadata
 from .checks import integer, parse_bytes
 from .encoders import Encoder, EncoderConfig, load_encoder
-from .errors import IntegrityError, OverBudgetError, UsageError
+from .errors import CompendiaError, IntegrityError, OverBudgetError, UsageError
 from .hits import Hit, Hits
 from .index.config import IndexConfig
 from .index.dense import Plan
 from .index.dense.vectors import Metric
-from .manifest import Manifest, StoredEncoder, read_manifest
+from .manifest import Manifest, StoredEncoder, current_version
 from .planner import footprint, store_ram_bytes
 from .prune import Pruned, prune
 from .segment import StoredType
-from .snapshot import Request, Snapshot
+from .snapshot import Request, Snapshot, hold_version
 
 # A k of millions on a small store would only fill RAM with padding.
 _LARGEST_K = 100_000
@@ -96,14 +96,19 @@ class Datastore:
             If the store takes more than `ram`.
         """
         path = Path(path).expanduser()
-        manifest = read_manifest(path, version)
+        held = hold_version(path, version)
+        manifest = held.manifest
         if ram is not None:
-            _check_budget(path, manifest, parse_bytes(ram))
+            try:
+                _check_budget(path, manifest, parse_bytes(ram))
+            except CompendiaError:
+                os.close(held.hold)
+                raise
         if isinstance(encoder, str):
             stored = manifest.encoder.config if manifest.encoder else EncoderConfig()
             encoder = stored.model_copy(update={"model": encoder})
         _allow_open_files(6 * len(manifest.segments))
-        return cls(path, Snapshot.open(path, version), encoder)
+        return cls(path, Snapshot(path, *held), encoder)
 
     @classmethod
     def create(
@@ -195,14 +200,11 @@ class Datastore:
 
     def refresh(self) -> bool:
         """Move on to the store's current version; whether there was a newer one. Searches under way keep theirs."""
-        return self._move_to(read_manifest(self.path).version)
-
-    def _move_to(self, version: int) -> bool:
         old = self.snapshot
-        if version == old.version:
+        if current_version(self.path) == old.version:
             return False
         _allow_open_files(12 * len(old.manifest.segments))
-        self._snapshot = Snapshot.open(self.path, version, old.masks)
+        self._snapshot = Snapshot.open(self.path, None, old.masks)
         return True
 
     def __len__(self) -> int:
@@ -449,7 +451,7 @@ class Datastore:
         encoder = self.encoder if texts is not None and manifest.encoder is not None else None
         rows = edit.Rows(np.asarray(vectors), ids, texts, metadata)
         manifest, made = edit.add(self.path, [rows], replace=replace, encoder=encoder)
-        self._move_to(manifest.version)
+        self.refresh()
         return made if ids is None else list(ids)
 
     def delete(
@@ -466,13 +468,14 @@ class Datastore:
         NotFoundError
             If a passage id is not there; nothing is deleted then.
         """
-        manifest, count = edit.delete(self.path, ids=ids, document_ids=document_ids, where=where)
-        self._move_to(manifest.version)
+        _, count = edit.delete(self.path, ids=ids, document_ids=document_ids, where=where)
+        self.refresh()
         return count
 
     def compact(self) -> Pruned:
         """Write what is live into few segments under one index, and free the disk of all earlier versions."""
-        self._move_to(edit.compact(self.path).version)
+        edit.compact(self.path)
+        self.refresh()
         return self.prune()
 
     def prune(self, *, keep: int = 1) -> Pruned:
@@ -481,8 +484,9 @@ class Datastore:
 
     def rollback(self, version: int) -> int:
         """Make the state of an earlier version the current one; the number that it has now."""
-        self._move_to(edit.rollback(self.path, version).version)
-        return self.version
+        manifest = edit.rollback(self.path, version)
+        self.refresh()
+        return manifest.version
 
 
 def _check_request(

@@ -50,6 +50,10 @@ class DenseIndex(Protocol):
     """Searches n vectors, known by their ordinals 0..n-1. Safe for concurrent searches."""
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """Vectors, and dimensions of a query."""
+
+    @property
     def ram_bytes(self) -> int:
         """What the open index holds in RAM, within 5 %."""
 
@@ -66,7 +70,7 @@ class DenseIndex(Protocol):
     ) -> Candidates:
         """The best `candidates` ordinals for each of (nq, d) queries, only where `mask` (n,) is true.
 
-        Fewer than asked for come back where the effort did not reach more that the mask allows.
+        Under a mask, fewer than asked for come back when the effort did not reach more matches.
         """
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from tokenize import TokenError
 from typing import Any
 
-import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from ...arrays import read_array
 from ...errors import IntegrityError
 
 
@@ -21,18 +20,9 @@ def load_array(path: Path, dtype: DTypeLike, dimensions: int) -> NDArray[Any]:
         If it is absent, cut short, or not of this type and number of dimensions.
     """
     try:
-        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        SyntaxError,
-        TokenError,
-    ) as error:  # a header is parsed as Python literals
+        return read_array(path, (None,) * dimensions, dtype, mapped=True)
+    except (OSError, ValueError) as error:
         raise damaged(path.parent) from error
-    if array.dtype != dtype or array.ndim != dimensions or not array.flags.c_contiguous:
-        raise damaged(path.parent)
-    return array
 
 
 def damaged(folder: Path) -> IntegrityError:

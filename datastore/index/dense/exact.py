@@ -17,6 +17,7 @@ class ExactIndex:
 
     def __init__(self, vectors: Vectors) -> None:
         self._vectors = vectors
+        self.shape = vectors.rows, vectors.dimension
 
     def search(
         self,

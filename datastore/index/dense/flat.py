@@ -154,6 +154,10 @@ class FaissIndex:
         self._index.add_sa_codes(codes)
 
     @property
+    def shape(self) -> tuple[int, int]:
+        return self._index.ntotal, self._index.d
+
+    @property
     def ram_bytes(self) -> int:
         return int(self._index.ntotal * self._index.code_size)
 
@@ -184,6 +188,10 @@ class TurbovecIndex:
             self._index = turbovec.TurboQuantIndex.load(str(folder / _TURBOVEC_FILE))
         except (ValueError, OSError) as error:
             raise damaged(folder) from error
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return len(self._index), self._index.dim
 
     @property
     def ram_bytes(self) -> int:

@@ -104,6 +104,10 @@ class HnswIndex:
             raise damaged(folder)
 
     @property
+    def shape(self) -> tuple[int, int]:
+        return self._index.ntotal, self._index.d
+
+    @property
     def ram_bytes(self) -> int:
         graph = self._index.hnsw
         links = 4 * graph.neighbors.size() + 8 * graph.offsets.size() + 4 * graph.levels.size()

@@ -25,6 +25,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from ...arrays import read_header
 from ...errors import IntegrityError
 from . import Candidates, Footprint, Metric, Vectors
 from .kmeans import nearest, sample_rows, train_centroids
@@ -241,13 +242,30 @@ class _Allowed(NamedTuple):
     selector: Any  # faiss.IDSelector
 
 
+def _read_array(path: Path) -> NDArray[Any]:
+    with path.open("rb") as stream:
+        header = read_header(stream)
+        return np.fromfile(stream, header.dtype).reshape(header.shape)
+
+
 class IvfIndex:
     """Lists in RAM. A mask that is read-only is understood once: what was found is kept for the next search."""
 
     def __init__(self, folder: Path, codec_of: Callable[..., Codec]) -> None:
         try:
             self._open(folder, codec_of)
-        except (OSError, ValueError, TypeError, KeyError, EOFError, MemoryError, RuntimeError) as error:
+        except (
+            OSError,
+            ValueError,
+            TypeError,
+            KeyError,
+            EOFError,
+            MemoryError,
+            RuntimeError,
+            OverflowError,
+            AttributeError,
+            RecursionError,
+        ) as error:
             raise IntegrityError(
                 f"the index {folder} cannot be read: {error}", hint=f"compendia verify {folder.parents[1]}"
             ) from error
@@ -259,8 +277,7 @@ class IvfIndex:
             raise ValueError(f"unknown metric {self._metric!r}")
         self._codec = codec_of(**header["codec"])
         centroids, router_codebooks, codebooks, sizes = (
-            np.load(folder / f"{name}.npy", allow_pickle=False)
-            for name in ("centroids", "router", "codebooks", "sizes")
+            _read_array(folder / f"{name}.npy") for name in ("centroids", "router", "codebooks", "sizes")
         )
         matrix = centroids.dtype == np.float16 and centroids.ndim == 2 and centroids.size > 0
         if not matrix or sizes.shape != centroids.shape[:1]:
@@ -324,6 +341,10 @@ class IvfIndex:
             index.ntotal = self.rows
 
     @property
+    def shape(self) -> tuple[int, int]:
+        return self.rows, self.dimension
+
+    @property
     def ram_bytes(self) -> int:
         return int(len(self._memory) + self._small_bytes)
 
@@ -372,9 +393,8 @@ class IvfIndex:
         _, numbers = self._router.choose(queries, probes, None)
         matches = np.where(numbers < 0, 0, allowed.matches[numbers]).sum(axis=1)
         share = matches / np.maximum(np.where(numbers < 0, 0, self._sizes[numbers]).sum(axis=1), 1)
-        factors: NDArray[np.int64] = 2 ** np.ceil(np.log2(1 / np.maximum(share, _LEAST_SHARE)) / 2).astype(
-            np.int64
-        )
+        powers = np.ceil(np.log2(1 / np.maximum(share, _LEAST_SHARE)) / 2)
+        factors: NDArray[np.int64] = 2 ** powers.astype(np.int64)
         return factors
 
     def _widened(

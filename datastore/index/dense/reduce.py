@@ -189,7 +189,7 @@ def unreduced(folder: Path, index: DenseIndex) -> DenseIndex:
     if not (folder / _FILE).exists():
         return index
     projection = np.array(load_array(folder / _FILE, np.float32, 2))
-    if not np.isfinite(projection).all():
+    if len(projection) != index.shape[1] or not np.isfinite(projection).all():
         raise damaged(folder)
     return ReducedIndex(index, projection)
 
@@ -200,6 +200,10 @@ class ReducedIndex:
     def __init__(self, index: DenseIndex, query_projection: NDArray[np.float32]) -> None:
         self._index = index
         self._projection = query_projection
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self._index.shape[0], self._projection.shape[1]
 
     @property
     def ram_bytes(self) -> int:
