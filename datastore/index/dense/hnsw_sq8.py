@@ -141,7 +141,7 @@ class HnswIndex:
             # that was searched, where nearer ones were not seen.
             found = self._visit(queries[left], visits, visits)
             hidden = (found.ordinals < 0) | ~shown[found.ordinals]
-            enough = np.count_nonzero(~hidden, axis=1) >= wanted
+            enough = (np.count_nonzero(~hidden, axis=1) >= wanted) | (visits >= len(mask))
             order = np.argsort(hidden[enough], axis=1, kind="stable")[:, :candidates]
             own = np.where(hidden, -1, found.ordinals)[enough]
             width = order.shape[1]
