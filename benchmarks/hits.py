@@ -16,12 +16,12 @@ import numpy as np
 from common import machine, quantiles, save
 
 from datastore import Datastore, EncoderConfig
+from datastore.changes.write import SegmentCounts, commit_next, publish_segment
 from datastore.encoders import load_encoder
 from datastore.index.config import IndexConfig
 from datastore.manifest import Manifest, StoredEncoder
 from datastore.segment import Passage, write_passages, write_vectors
 from datastore.text import words
-from datastore.write import SegmentCounts, commit_next, publish_segment
 
 ROWS_PER_SEGMENT = 2_000
 

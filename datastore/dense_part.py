@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .calibration import Curve, Setting, read_curve
 from .errors import IntegrityError
 from .index.dense import Candidates, DenseIndex, open_index
 from .manifest import IndexEntry, SegmentEntry
+from .recall.calibration import Curve, Setting, read_curve
 
 Mask = NDArray[np.bool_]
 

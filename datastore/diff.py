@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .catalog import Catalog, open_exact_vectors
+from .changes.write import content_key
 from .manifest import Manifest, read_manifest
-from .write import content_key
 
 _SHOWN = 10
 _ROWS_PER_BLOCK = 16_384

@@ -16,9 +16,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from .calibration import Setting
 from .catalog import Catalog, Mask, open_exact_vectors
-from .costs import exact_rows_us, exact_scan_us
 from .dense_part import DensePart, open_part, rows_of_segments
 from .errors import IntegrityError, SearchTimeoutError
 from .filters import MaskCache, cache_bytes, mask_of
@@ -26,6 +24,8 @@ from .hits import Hit, rank, top
 from .index.dense import Vectors
 from .index.dense.exact import ExactIndex
 from .manifest import Manifest, current_version, manifest_path, read_manifest
+from .planning.costs import exact_rows_us, exact_scan_us
+from .recall.calibration import Setting
 from .segment import open_vectors
 
 # Bounds the arrays of candidates, and how long a search runs past its timeout.

@@ -15,8 +15,9 @@ from typing import Any, Self, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from . import edit
-from .batch import Metadata
+from .changes import edit
+from .changes.batch import Metadata
+from .changes.prune import Pruned, prune
 from .checks import integer, parse_bytes
 from .encoders import Encoder, EncoderConfig, load_encoder
 from .errors import CompendiaError, IntegrityError, OverBudgetError, UsageError
@@ -25,8 +26,7 @@ from .index.config import IndexConfig
 from .index.dense import Plan
 from .index.dense.vectors import Metric
 from .manifest import Manifest, StoredEncoder, current_version
-from .planner import footprint, store_ram_bytes
-from .prune import Pruned, prune
+from .planning.planner import footprint, store_ram_bytes
 from .segment import StoredType
 from .snapshot import Request, Snapshot, hold_version
 

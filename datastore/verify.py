@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .calibration import RecallRow, recall_report
-from .calibration_queries import perturbed_rows
 from .catalog import open_exact_vectors
+from .changes.fold import read_queries
 from .errors import CompendiaError
 from .files import checksum
-from .fold import read_queries
 from .manifest import FileEntry, Manifest, read_manifest
+from .recall.calibration import RecallRow, recall_report
+from .recall.calibration_queries import perturbed_rows
 from .snapshot import Request
 from .store import Datastore, query_vectors
 

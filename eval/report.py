@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from datastore import Datastore
-from datastore.write import content_key
+from datastore.changes.write import content_key
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,9 @@ class StoreDescription:
     @classmethod
     def of(cls, store: Datastore) -> StoreDescription:
         manifest = store.manifest
-        contents = content_key([[entry.id, entry.deletes and entry.deletes.checksum] for entry in manifest.segments])
+        contents = content_key(
+            [[entry.id, entry.deletes and entry.deletes.checksum] for entry in manifest.segments]
+        )
         return cls(str(store.path), manifest.version, contents[:16], store.encoder.fingerprint.model)
 
     def to_json(self) -> dict[str, Any]:

@@ -11,9 +11,10 @@ from typing import Any
 import xxhash
 
 from datastore import UsageError
+from datastore.changes.fold import fold, with_queries
+from datastore.changes.write import SegmentCounts, commit_next, content_key, segment_entry
 from datastore.encoders import EncoderFingerprint, load_encoder
 from datastore.files import remove_folder, writer_lock
-from datastore.fold import fold, with_queries
 from datastore.machine import available_cores
 from datastore.manifest import (
     FORMAT,
@@ -24,7 +25,6 @@ from datastore.manifest import (
     read_manifest,
 )
 from datastore.verify import remove_damaged
-from datastore.write import SegmentCounts, commit_next, content_key, segment_entry
 
 from .account import BuildReport, Clock, Funnels, SourceFunnel, nothing_left, write_account
 from .deduplicate import Decision, decide

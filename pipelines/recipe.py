@@ -11,9 +11,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from datastore import EncoderConfig, NotFoundError, UsageError
+from datastore.changes.write import content_key
 from datastore.errors import nearest
 from datastore.index.config import IndexConfig
-from datastore.write import content_key
 
 from .filters import Filters
 from .sources import SourceConfig

@@ -19,6 +19,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from datastore import EncoderConfig
+from datastore.changes.write import SegmentCounts, content_key, publish_segment
 from datastore.encoders import load_encoder
 from datastore.files import crash_point, published_folder
 from datastore.manifest import SegmentEntry
@@ -30,7 +31,6 @@ from datastore.segment import (
     write_vectors,
 )
 from datastore.text import content_hash, normalise
-from datastore.write import SegmentCounts, content_key, publish_segment
 
 from .chunk import chunk_documents
 from .document import Document, Reject

@@ -11,14 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from datastore import Datastore, NotFoundError, UsageError
-from datastore.batch import SEGMENT_ROWS
-from datastore.edit import Rows, add
+from datastore.changes.batch import SEGMENT_ROWS
+from datastore.changes.edit import Rows, add
+from datastore.changes.write import content_key
 from datastore.errors import nearest
 from datastore.index.config import IndexConfig
 from datastore.index.dense import Metric
 from datastore.manifest import current_version, read_manifest
 from datastore.segment import StoredType
-from datastore.write import content_key
 
 _VECTOR_NAMES = ("vector", "embedding", "vectors", "embeddings", "emb")
 

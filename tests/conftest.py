@@ -9,11 +9,11 @@ import pytest
 from hypothesis import settings
 
 from datastore import Datastore, EncoderConfig
+from datastore.changes.fold import fold, with_queries
+from datastore.changes.write import SegmentCounts, commit_next, publish_segment
 from datastore.encoders import load_encoder
-from datastore.fold import fold, with_queries
 from datastore.manifest import Manifest, StoredEncoder
 from datastore.segment import Passage, write_passages, write_vectors
-from datastore.write import SegmentCounts, commit_next, publish_segment
 
 ROOT = Path(__file__).resolve().parents[1]
 HASHING = EncoderConfig(model="hashing")

@@ -9,7 +9,7 @@ import typer
 from .output import Json, human_bytes, print_json
 
 if TYPE_CHECKING:
-    from datastore.sizing import StorePlan
+    from datastore.planning.sizing import StorePlan
 
 _COUNTS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9}
 
@@ -39,8 +39,8 @@ def plan(
 
     datastore = require("datastore")
     from datastore.checks import parse_bytes
-    from datastore.sizing import as_json as to_json
-    from datastore.sizing import plan_store
+    from datastore.planning.sizing import as_json as to_json
+    from datastore.planning.sizing import plan_store
 
     for name, value, known in (
         ("metric", metric, ("cosine", "inner_product", "l2")),
@@ -98,7 +98,7 @@ def _config(family: str, settings: list[str], ram_bytes: int | None, recall: flo
 
 
 def _text(planned: StorePlan) -> str:
-    from datastore.planner import describe
+    from datastore.planning.planner import describe
 
     def bytes_of(parts: Any) -> str:
         named = ", ".join(f"{name} {human_bytes(count)}" for name, count in parts.items())

@@ -10,7 +10,7 @@ import typer
 from .output import Json, human_bytes, print_json
 
 if TYPE_CHECKING:
-    from datastore.prune import Pruned
+    from datastore.changes.prune import Pruned
 
 SCHEMA = "compendia.versions/1"
 Store = Annotated[Path, typer.Argument(help="Folder of the store.")]

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from datastore import CompendiaError, Datastore, Hits, batch, compact, edit, fold, verify
+from datastore.changes.prune import prune
 from datastore.index.config import IndexConfig
-from datastore.prune import prune
 
 DIMENSION = 16
 YEARS = 7

@@ -7,7 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datastore.calibration import (
+from datastore.encoders import EncoderConfig, load_encoder
+from datastore.errors import IntegrityError
+from datastore.index.dense import Plan, Vectors, build_index, open_index
+from datastore.index.dense.exact import ExactIndex
+from datastore.recall.calibration import (
     FILE,
     Curve,
     Point,
@@ -20,11 +24,7 @@ from datastore.calibration import (
     recall_report,
     write_curve,
 )
-from datastore.calibration_queries import perturbed_rows, sentence_queries, suitable_sentences
-from datastore.encoders import EncoderConfig, load_encoder
-from datastore.errors import IntegrityError
-from datastore.index.dense import Plan, Vectors, build_index, open_index
-from datastore.index.dense.exact import ExactIndex
+from datastore.recall.calibration_queries import perturbed_rows, sentence_queries, suitable_sentences
 
 
 def point(k=10, candidates=10, recall=0.9, cost_us=1.0, effort=None, low=None):

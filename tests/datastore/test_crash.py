@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 from datastore import Datastore, NotFoundError, edit, verify
+from datastore.changes.prune import prune
 from datastore.index.config import IndexConfig
 from datastore.manifest import current_version, versions
-from datastore.prune import prune
 
 SCRIPT = Path(__file__).with_name("crash_writer.py")
 FLAT = IndexConfig(family="flat", parameters={"bits": 8, "engine": "faiss"})

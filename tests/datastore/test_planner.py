@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from datastore.checks import parse_bytes
 from datastore.errors import OverBudgetError, UsageError
-from datastore.expected import coverage, expect
 from datastore.index.config import IndexConfig
 from datastore.index.dense import Plan, Vectors, build_index, index_footprint
-from datastore.planner import alternatives, plan_index, ram_bytes
-from datastore.preference import lists_for, subquantizers_for
-from datastore.sizing import plan_store
+from datastore.planning.expected import coverage, expect
+from datastore.planning.planner import alternatives, plan_index, ram_bytes
+from datastore.planning.preference import lists_for, subquantizers_for
+from datastore.planning.sizing import plan_store
 
 AUTO = IndexConfig()
 ROWS = st.integers(min_value=1, max_value=3_000_000_000)

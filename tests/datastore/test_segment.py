@@ -97,7 +97,7 @@ def test_columns_to_filter_by_keep_a_type_where_there_is_one(tmp_path):
 
 @pytest.mark.parametrize("vector", [[0, 0, 0, 0], [np.nan, 1, 0, 0], [1e6, 0, 0, 0], [1e-9, 0, 0, 0]])
 def test_a_vector_that_float16_cannot_hold_is_refused(tmp_path, vector):
-    with pytest.raises(UnstorableVectorError, match="the vector of row 1 (is|does not fit)"):
+    with pytest.raises(UnstorableVectorError, match=r"the vector of row 1 (is|does not fit)"):
         write_vectors(tmp_path, np.array([[1, 0, 0, 0], vector], dtype=np.float32))
 
 

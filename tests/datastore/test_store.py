@@ -19,9 +19,9 @@ from datastore import (
     describe,
     verify,
 )
+from datastore.changes.write import commit_next
 from datastore.encoders import load_encoder
 from datastore.manifest import current_version, manifest_path
-from datastore.write import commit_next
 
 pytestmark = pytest.mark.smoke
 WORDS = ["apple", "pear", "plum", "cherry", "quince", "medlar", "grape"]

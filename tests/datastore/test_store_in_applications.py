@@ -22,10 +22,10 @@ import numpy as np
 import pytest
 
 from datastore import CompendiaError, Datastore, NotFoundError, UsageError, diff, verify
+from datastore.changes.prune import Pruned, prune
 from datastore.errors import OverBudgetError, SearchTimeoutError
 from datastore.files import writer_lock
 from datastore.manifest import current_version
-from datastore.prune import Pruned, prune
 
 ADD = {"name": "add", "seed": 2, "rows": 90}
 DELETE = {"name": "delete", "where": 3}

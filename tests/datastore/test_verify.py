@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from datastore import EncoderConfig, verify
+from datastore.changes.fold import fold
+from datastore.changes.write import SegmentCounts, commit_next, publish_segment
 from datastore.encoders import load_encoder
-from datastore.fold import fold
 from datastore.manifest import Manifest, StoredEncoder
 from datastore.segment import Passage, write_passages, write_vectors
-from datastore.write import SegmentCounts, commit_next, publish_segment
 
 HASHING = EncoderConfig(model="hashing")
 

@@ -44,6 +44,7 @@ class BoundFixed:
     store: Datastore
 
     def retrieve(self, queries: Sequence[str], k: int, where: str | None = None) -> Hits:
+        assert where is None
         self.chain.asked.append((len(queries), k))
         if k > self.chain.at_most:
             raise UsageError("this chain has at most that many hits")
@@ -173,6 +174,7 @@ def test_a_deeper_search_never_moves_what_came_first(make_store):
             store: Datastore
 
             def retrieve(self, queries, k, where=None):
+                assert where is None
                 order = tuple(range(60)) if k <= 10 else tuple(reversed(range(60)))
                 return Fixed(order).on(self.store).retrieve(queries, k)
 

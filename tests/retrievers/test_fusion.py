@@ -31,6 +31,7 @@ class Given:
         return self
 
     def retrieve(self, queries, k, where=None):
+        assert where is None
         assert len(queries) == len(self.answers)
         self.asked.append(k)
         width = max([1, *map(len, self.answers)])

@@ -6,12 +6,12 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-from .errors import OverBudgetError
+from ..errors import OverBudgetError
+from ..filters import cache_bytes
+from ..index.config import IndexConfig
+from ..index.dense import Footprint, Plan, index_footprint
+from ..index.dense.vectors import Metric
 from .expected import expect
-from .filters import cache_bytes
-from .index.config import IndexConfig
-from .index.dense import Footprint, Plan, index_footprint
-from .index.dense.vectors import Metric
 from .preference import preferred
 
 _ROWS_PER_SEGMENT = 2_000  # of a shard of two million characters

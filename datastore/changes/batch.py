@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from .errors import UsageError
-from .index.dense.vectors import Metric
-from .segment import FILTER_COLUMNS, Passage, StoredType, UnstorableVectorError, stored_vectors
+from ..errors import UsageError
+from ..index.dense.vectors import Metric
+from ..segment import FILTER_COLUMNS, Passage, StoredType, UnstorableVectorError, stored_vectors
 
 SEGMENT_ROWS = 131_072
 """Bounds what a writer holds in RAM beside the caller's own arrays."""

@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from .costs import query_us
-from .errors import IntegrityError
-from .index.dense import DenseIndex, Plan, Vectors
-from .index.dense.exact import ExactIndex
+from ..errors import IntegrityError
+from ..index.dense import DenseIndex, Plan, Vectors
+from ..index.dense.exact import ExactIndex
+from ..planning.costs import query_us
 
 FILE = "calibration.json"
 Source = Literal["given", "sentences", "rows"]

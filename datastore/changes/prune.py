@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from .checks import integer
-from .errors import CompendiaError
-from .files import crash_point, fsync, remove_folder, writer_lock
-from .manifest import Manifest, manifest_path, read_manifest, versions
+from ..checks import integer
+from ..errors import CompendiaError
+from ..files import crash_point, fsync, remove_folder, writer_lock
+from ..manifest import Manifest, manifest_path, read_manifest, versions
 
 
 class Pruned(NamedTuple):

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import xxhash
 
-from .files import crash_point, published_folder
-from .manifest import Manifest, SegmentEntry, commit, current_version, next_version
-from .segment import describe_files
+from ..files import crash_point, published_folder
+from ..manifest import Manifest, SegmentEntry, commit, current_version, next_version
+from ..segment import describe_files
 
 
 class SegmentCounts(NamedTuple):

@@ -13,16 +13,16 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from .arrays import read_array
-from .calibration import measure, write_curve
-from .calibration_queries import perturbed_rows, sentence_queries
-from .encoders import Encoder
-from .errors import IntegrityError
-from .files import crash_point, published_folder, write_durably
-from .index.dense import Plan, Vectors, build_index, open_index
-from .manifest import CalibrationEntry, IndexEntry, Manifest, SegmentEntry
-from .planner import plan_index
-from .segment import Segment, describe_files, open_vectors
+from ..arrays import read_array
+from ..encoders import Encoder
+from ..errors import IntegrityError
+from ..files import crash_point, published_folder, write_durably
+from ..index.dense import Plan, Vectors, build_index, open_index
+from ..manifest import CalibrationEntry, IndexEntry, Manifest, SegmentEntry
+from ..planning.planner import plan_index
+from ..recall.calibration import measure, write_curve
+from ..recall.calibration_queries import perturbed_rows, sentence_queries
+from ..segment import Segment, describe_files, open_vectors
 from .write import content_key
 
 SMALLEST_INDEX = 2_000

@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping
 from inspect import signature
 from typing import Any
 
-from .checks import integer
-from .errors import UsageError, nearest
+from ..checks import integer
+from ..errors import UsageError, nearest
+from ..index.config import IndexConfig
+from ..index.dense import Plan, family_module, index_footprint
+from ..index.dense.vectors import Metric
 from .expected import searched_dimension
-from .index.config import IndexConfig
-from .index.dense import Plan, family_module, index_footprint
-from .index.dense.vectors import Metric
 
 _SCANNED_ROWS = 2_000  # an exact scan of 2,000 x 384 takes 1.5 ms
 _FLAT_ROWS = 300_000  # a scan of 4-bit codes takes 1.2 ms; beyond, inverted lists are worth their training
@@ -51,7 +51,7 @@ def preferred(
             continue
         parameters = {**chosen, **config.parameters}
         if family == "flat" and "engine" not in parameters:
-            from .index.dense.flat import engine_for
+            from ..index.dense.flat import engine_for
 
             parameters["engine"] = engine_for(kept, metric, int(parameters["bits"]))
         plan = Plan(family, parameters)
@@ -126,7 +126,7 @@ def _unknown_parameter(config: IndexConfig) -> UsageError:
 
 def lists_for(rows: int) -> int:
     """Inverted lists: as many as the families would take, but for the largest stores."""
-    from .index.dense.ivf import default_lists
+    from ..index.dense.ivf import default_lists
 
     return min(default_lists(rows), _MOST_LISTS)
 

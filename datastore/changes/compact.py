@@ -10,10 +10,9 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from .batch import SEGMENT_ROWS
-from .catalog import read_deletes
-from .manifest import Manifest, SegmentEntry, next_version
-from .segment import (
+from ..catalog import read_deletes
+from ..manifest import Manifest, SegmentEntry, next_version
+from ..segment import (
     EXACT_VECTORS_FILE,
     VECTORS_FILE,
     Passage,
@@ -22,6 +21,7 @@ from .segment import (
     write_passages,
     write_vectors,
 )
+from .batch import SEGMENT_ROWS
 from .write import SegmentCounts, content_key, publish_segment
 
 

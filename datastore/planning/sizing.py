@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from math import log
 from typing import Any
 
+from ..index.config import IndexConfig
+from ..index.dense import Plan
+from ..index.dense.kmeans import sample_rows
+from ..index.dense.vectors import Metric
+from ..segment import StoredType
 from .costs import exact_rows_us, exact_scan_us, query_us
 from .expected import Expected, expect, searched_dimension
-from .index.config import IndexConfig
-from .index.dense import Plan
-from .index.dense.kmeans import sample_rows
-from .index.dense.vectors import Metric
 from .planner import footprint, plan_index, store_ram_bytes
-from .segment import StoredType
 
 # Of 9,062 passages of SciFact, about 150 words each: LZ4 text 614, metadata 36.
 PASSAGE_BYTES = 650.0
@@ -128,7 +128,7 @@ def _index_ram(index: Plan | None, rows: int, dimension: int, total: int) -> dic
     """The index's bytes by component; they sum to `total`."""
     if index is None:
         return {}
-    from .index.dense.ivf import half_of
+    from ..index.dense.ivf import half_of
 
     kept = searched_dimension(index.parameters, dimension)
     parts = {"projection": 4 * dimension * kept} if "reduction" in index.parameters else {}

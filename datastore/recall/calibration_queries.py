@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .encoders import Encoder
-from .index.dense import Vectors
-from .index.dense.exact import ExactIndex
-from .text import sentence_ends, words
+from ..encoders import Encoder
+from ..index.dense import Vectors
+from ..index.dense.exact import ExactIndex
+from ..text import sentence_ends, words
 
 _FEWEST_WORDS, _MOST_WORDS = 4, 40
 _EXCERPT_CHARS = 200

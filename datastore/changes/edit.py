@@ -14,18 +14,15 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from .batch import Batch, Metadata, batches, check_ids, check_rows
-from .catalog import Catalog, read_deletes
-from .compact import compacted
-from .encoders import Encoder
-from .errors import NotFoundError, UsageError
-from .files import checksum, crash_point, fsync, write_durably, writer_lock
-from .filters import MaskCache, mask_of
-from .fold import SMALLEST_INDEX, fold, with_queries, write_queries
-from .index.config import IndexConfig
-from .index.dense.vectors import Metric
-from .lookup import hash_ids
-from .manifest import (
+from ..catalog import Catalog, read_deletes
+from ..encoders import Encoder
+from ..errors import NotFoundError, UsageError
+from ..files import checksum, crash_point, fsync, write_durably, writer_lock
+from ..filters import MaskCache, mask_of
+from ..index.config import IndexConfig
+from ..index.dense.vectors import Metric
+from ..lookup import hash_ids
+from ..manifest import (
     DeletesEntry,
     Manifest,
     SegmentEntry,
@@ -35,7 +32,10 @@ from .manifest import (
     read_manifest,
     versions,
 )
-from .segment import StoredType, write_passages
+from ..segment import StoredType, write_passages
+from .batch import Batch, Metadata, batches, check_ids, check_rows
+from .compact import compacted
+from .fold import SMALLEST_INDEX, fold, with_queries, write_queries
 from .write import SegmentCounts, commit_next, content_key, publish_segment
 
 # Past this share the deleted rows cost more than writing the rest anew.

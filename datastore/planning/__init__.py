@@ -1,0 +1,1 @@
+"""What a store of a given size will be and cost, before it is built."""
