@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test lint types docs bench smoke clean
+.PHONY: install demo test lint types docs bench bench-million crash smoke clean
 
 install: .venv/installed
 
@@ -37,6 +37,18 @@ docs: install
 bench: install
 	$(BIN)/python benchmarks/hits.py
 	$(BIN)/python benchmarks/embedding.py
+	$(BIN)/python benchmarks/filters.py
+	$(BIN)/python benchmarks/rescoring.py
+
+# The million vectors, from real ones: VECTORS names a folder with passages.f16.npy and queries.f16.npy.
+bench-million: install
+	$(BIN)/python benchmarks/million.py --passages $(VECTORS)/passages.f16.npy --queries $(VECTORS)/queries.f16.npy
+	$(BIN)/python benchmarks/roles.py
+	$(BIN)/python benchmarks/peers.py --rows 250000
+
+# A writer killed at least 200 times, at named points and at random moments.
+crash: install
+	$(BIN)/python benchmarks/crash.py --kills 240 --seed 0
 
 # The wheel in an environment that has the dependencies but not this source tree.
 smoke: install

@@ -105,16 +105,17 @@ def rank(
 
     `rows` and `scores` are (nq, m); entries with row -1 are absent.
     """
-    absent = rows < 0
     ties = rows
-    if absent.any():
+    if rows.size and rows.min() < 0:
+        absent = rows < 0
         scores = np.where(absent, -np.inf, scores)
         # A row of -1 must sort behind every real row of the same score.
         ties = np.where(absent, np.iinfo(np.int64).max, rows)
-    order = np.lexsort((ties, -scores), axis=-1)[:, :k]
     if len(rows) == 1:  # one query is the usual case, and where microseconds count
-        rows, scores = rows[:, order[0]], scores[:, order[0]]
+        best = np.lexsort((ties[0], -scores[0]))[:k]
+        rows, scores = rows[:, best], scores[:, best]
     else:
+        order = np.lexsort((ties, -scores), axis=-1)[:, :k]
         rows, scores = np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
     return padded(rows, scores.astype(np.float32, copy=False), k)
 
