@@ -133,12 +133,9 @@ def _index_ram(index: Plan | None, rows: int, dimension: int, total: int) -> dic
     kept = searched_dimension(index.parameters, dimension)
     parts = {"projection": 4 * dimension * kept} if "reduction" in index.parameters else {}
     if "lists" in index.parameters:
-        lists = int(index.parameters["lists"])
-        # A row's ordinal in its list and its list's number; float16 centroids, and 4-bit codes of them.
-        parts |= {
-            "ids": (10 if lists <= 2**16 else 12) * rows,
-            "centroids": lists * (2 * kept + half_of(kept) // 2),
-        }
+        lists = min(int(index.parameters["lists"]), rows)
+        # A row's ordinal; float16 centroids, and 4-bit codes of them.
+        parts |= {"ids": 8 * rows, "centroids": lists * (2 * kept + half_of(kept) // 2)}
     if index.family == "hnsw_sq8":
         parts["graph"] = total - sum(parts.values()) - rows * kept
     return {"codes": total - sum(parts.values()), **parts}

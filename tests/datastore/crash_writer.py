@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from datastore import CompendiaError, Datastore, Hits, batch, compact, edit, fold, verify
+from datastore import CompendiaError, Datastore, Hits, verify
+from datastore.changes import batch, compact, edit, fold
 from datastore.changes.prune import prune
 from datastore.index.config import IndexConfig
 

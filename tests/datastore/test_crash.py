@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from datastore import Datastore, NotFoundError, edit, verify
+from datastore import Datastore, NotFoundError, verify
+from datastore.changes import edit
 from datastore.changes.prune import prune
 from datastore.index.config import IndexConfig
 from datastore.manifest import current_version, versions

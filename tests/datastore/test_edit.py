@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from datastore import Datastore, NotFoundError, UsageError, batch, compact, edit, fold, verify
+from datastore import Datastore, NotFoundError, UsageError, verify
+from datastore.changes import batch, compact, edit, fold
 from datastore.index.config import IndexConfig
 
 DIMENSION = 8

@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from datastore import CompendiaError, Datastore, IntegrityError, NotFoundError, fold, verify
+from datastore import CompendiaError, Datastore, IntegrityError, NotFoundError, verify
+from datastore.changes import fold
 from datastore.errors import MissingPackageError
 from datastore.index.config import IndexConfig
 from datastore.manifest import manifest_path
