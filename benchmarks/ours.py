@@ -33,7 +33,7 @@ _LISTS = [
 
 SETUPS = {
     "Compendia flat": Setup(
-        {"family": "flat"}, [Point(0, count) for count in (10, 12, 15, 20, 30, 40)], rescored=True
+        {"family": "flat", "bits": 4}, [Point(0, count) for count in (10, 12, 15, 20, 30, 40)], rescored=True
     ),
     "Compendia ivf_pq d/2": Setup({"family": "ivf_pq"}, _LISTS, rescored=True),
     "Compendia ivf_pq d/4": Setup(

@@ -25,8 +25,13 @@ Mask = NDArray[np.bool_]
 class Catalog:
     """The open segments of a version. Safe for concurrent reads."""
 
-    def __init__(self, path: Path, manifest: Manifest) -> None:
-        self.segments = [Segment(path / "segments" / entry.id, entry) for entry in manifest.segments]
+    def __init__(self, path: Path, manifest: Manifest, previous: Catalog | None = None) -> None:
+        """`previous`: one of the same store, whose open segments are used again."""
+        opened = {} if previous is None else {segment.entry.id: segment for segment in previous.segments}
+        self.segments: list[Segment] = [
+            opened.get(entry.id) or Segment(path / "segments" / entry.id, entry)
+            for entry in manifest.segments
+        ]
         self.first_rows = np.array(
             [0, *accumulate(entry.rows for entry in manifest.segments)], dtype=np.int64
         )
@@ -80,18 +85,22 @@ class Catalog:
                 if self.live is None or self.live[row]:
                     yield row, passage
 
-    def rows_of_passages(self, ids: Sequence[str]) -> dict[str, int]:
-        """The row of each passage id that is there."""
+    def find_passages(self, ids: Sequence[str]) -> dict[str, tuple[int, Passage]]:
+        """Row and passage of each passage id that is there."""
         hashes = hash_ids(ids)
-        found: dict[str, int] = {}
+        found: dict[str, tuple[int, Passage]] = {}
         # An id may stand in several segments, deleted in all but one.
         for first, segment in zip(self.first_rows.tolist(), self.segments, strict=False):
-            for passage_id, position in segment.positions_of_passages(ids, hashes).items():
+            for position, passage in segment.find_passages(ids, hashes):
                 if self.live is None or self.live[first + position]:
-                    found[passage_id] = first + position
+                    found[passage.passage_id] = first + position, passage
             if len(found) == len(ids):
                 break
         return found
+
+    def rows_of_passages(self, ids: Sequence[str]) -> dict[str, int]:
+        """The row of each passage id that is there."""
+        return {name: row for name, (row, _) in self.find_passages(ids).items()}
 
     def rows_of_documents(self, ids: Sequence[str]) -> NDArray[np.int64]:
         """(m,) rows of all passages of these documents, ascending, whatever their source."""

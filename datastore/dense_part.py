@@ -19,8 +19,9 @@ Mask = NDArray[np.bool_]
 class DensePart:
     """An index over an ordered list of segments, which need not lie side by side in the version."""
 
-    def __init__(self, index: DenseIndex, rows: Mapping[str, range], curve: Curve | None) -> None:
+    def __init__(self, name: str, index: DenseIndex, rows: Mapping[str, range], curve: Curve | None) -> None:
         """`rows`: the version's rows of each segment that is covered, in the index's order."""
+        self.id = name
         self.index = index
         self.curve = curve
         self._settings: dict[tuple[int, float], Setting | None] = {}
@@ -79,8 +80,16 @@ def rows_of_segments(segments: tuple[SegmentEntry, ...]) -> dict[str, range]:
     return rows
 
 
-def open_part(store: Path, entry: IndexEntry, rows: Mapping[str, range], dimension: int) -> DensePart:
+def open_part(
+    store: Path,
+    entry: IndexEntry,
+    rows: Mapping[str, range],
+    dimension: int,
+    opened: DensePart | None = None,
+) -> DensePart:
     """The index of a manifest's entry; `rows` are those of the version's segments.
+
+    `opened`: the same index, as part of another version.
 
     Raises
     ------
@@ -91,7 +100,7 @@ def open_part(store: Path, entry: IndexEntry, rows: Mapping[str, range], dimensi
     if unknown:
         raise IntegrityError(f"index {entry.id} covers segment {unknown[0]}, which the version lacks")
     folder = store / "indexes" / entry.id
-    index = open_index(entry.family, folder)
+    index = open_index(entry.family, folder) if opened is None else opened.index
     covered = {segment: rows[segment] for segment in entry.segments}
     expected = sum(map(len, covered.values())), dimension
     if index.shape != expected:
@@ -99,4 +108,5 @@ def open_part(store: Path, entry: IndexEntry, rows: Mapping[str, range], dimensi
             f"index {entry.id} is over {index.shape} vectors, its segments have {expected}",
             hint=f"compendia verify {store}",
         )
-    return DensePart(index, covered, read_curve(folder))
+    curve = read_curve(folder) if opened is None else opened.curve
+    return DensePart(entry.id, index, covered, curve)

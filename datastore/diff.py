@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +12,8 @@ from numpy.typing import NDArray
 
 from .catalog import Catalog, open_exact_vectors
 from .changes.write import content_key
-from .manifest import Manifest, read_manifest
+from .manifest import Manifest
+from .snapshot import hold_version
 
 _SHOWN = 10
 _ROWS_PER_BLOCK = 16_384
@@ -40,9 +43,17 @@ class _Contents(NamedTuple):
 
 def diff(a: Path, b: Path, *, version_a: int | None = None, version_b: int | None = None) -> Difference:
     """Compare two versions by passage ids, passages and vectors."""
-    manifests = read_manifest(a, version_a), read_manifest(b, version_b)
-    catalogs = Catalog(a, manifests[0]), Catalog(b, manifests[1])
-    left, right = (_contents(catalog) for catalog in catalogs)
+    sides: list[tuple[Manifest, Catalog]] = []
+    with ExitStack() as holds:
+        for path, version in ((a, version_a), (b, version_b)):
+            manifest, hold = hold_version(path, version)
+            holds.callback(os.close, hold)
+            sides.append((manifest, Catalog(path, manifest)))
+        return _difference(*sides)
+
+
+def _difference(one: tuple[Manifest, Catalog], other: tuple[Manifest, Catalog]) -> Difference:
+    left, right = _contents(one[1]), _contents(other[1])
     place = {name: position for position, name in enumerate(left.ids)}
     shared = [(place[name], position) for position, name in enumerate(right.ids) if name in place]
     pairs = np.array(shared, dtype=np.int64).reshape(-1, 2)
@@ -57,8 +68,8 @@ def diff(a: Path, b: Path, *, version_a: int | None = None, version_b: int | Non
         changed=len(changed),
         same=len(pairs) - len(changed),
         lowest_cosine=_lowest_cosine(
-            (manifests[0], catalogs[0], left.rows[pairs[:, 0]]),
-            (manifests[1], catalogs[1], right.rows[pairs[:, 1]]),
+            (*one, left.rows[pairs[:, 0]]),
+            (*other, right.rows[pairs[:, 1]]),
         ),
         examples={
             "added": added[:_SHOWN],

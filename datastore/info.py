@@ -8,9 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .dense_part import DensePart
-from .errors import IntegrityError
+from .errors import IntegrityError, NotFoundError
 from .index.dense.intrinsic_dimension import estimate
+from .lookup import hash_ids
 from .store import Datastore
 
 _ROWS_FOR_AN_ESTIMATE = 1_000
@@ -69,10 +72,19 @@ def describe(store: Datastore) -> dict[str, Any]:
 
 def _documents(store: Datastore) -> int:
     """Documents of which a passage is left."""
-    if store.snapshot.catalog.live is None:
-        return sum(segment.documents for segment in store.manifest.segments)
-    sources, documents = store.read_column("source"), store.read_column("document_id")
-    return len({(sources[row], documents[row]) for row in store.live_rows().tolist()})
+    manifest, catalog = store.manifest, store.snapshot.catalog
+    as_built = manifest.build is not None and manifest.recipe_hash is not None
+    if catalog.live is None and (as_built or len(manifest.segments) < 2):
+        return sum(segment.documents for segment in manifest.segments)
+    # Rows that were added may belong to documents of other segments. Eight bytes a row, not its strings.
+    hashes = [
+        hash_ids([*map("\0".join, zip(*map(segment.read_column, ("source", "document_id")), strict=True))])
+        for segment in catalog.segments
+    ]
+    if not hashes:
+        return 0
+    found = np.concatenate(hashes)
+    return len(np.unique(found if catalog.live is None else found[catalog.live]))
 
 
 def _intrinsic_dimension(store: Datastore) -> float | None:
@@ -119,4 +131,8 @@ def read_rejects(store: Datastore) -> Iterator[dict[str, Any]]:
 
 
 def _account_path(store: Datastore, suffix: str) -> Path:
+    if store.manifest.build is None:
+        raise NotFoundError(
+            f"{store.path} was not built from a recipe or a folder of texts: it has no account of a build"
+        )
     return store.path / "builds" / f"{store.manifest.build}{suffix}"

@@ -161,6 +161,19 @@ def describe_files(folder: Path) -> dict[str, FileEntry]:
     }
 
 
+def hit_of(passage: Passage, score: float) -> Hit:
+    """A passage as what a query gives back."""
+    return Hit(
+        passage_id=passage.passage_id,
+        document_id=passage.document_id,
+        source=passage.source,
+        title=passage.title,
+        score=score,
+        text=passage.text,
+        metadata=passage.metadata,
+    )
+
+
 class Segment:
     """An open segment: its files are mapped, nothing is read until asked for.
 
@@ -219,16 +232,7 @@ class Segment:
 
     def read_hit(self, position: int, score: float) -> Hit:
         """The passage at a position, as a Hit."""
-        passage = self.read_passage(position)
-        return Hit(
-            passage_id=passage.passage_id,
-            document_id=passage.document_id,
-            source=passage.source,
-            title=passage.title,
-            score=score,
-            text=passage.text,
-            metadata=passage.metadata,
-        )
+        return hit_of(self.read_passage(position), score)
 
     def read_column(self, name: str) -> list[Any]:
         """One column of all passages, in order; the others are not decompressed."""
@@ -258,14 +262,13 @@ class Segment:
             self._source.seek(0)
             return self._source.read_buffer()
 
-    def positions_of_passages(self, ids: Sequence[str], hashes: NDArray[np.uint64]) -> dict[str, int]:
-        """The position of each of the ids that this segment holds; `hashes` are theirs."""
+    def find_passages(self, ids: Sequence[str], hashes: NDArray[np.uint64]) -> Iterator[tuple[int, Passage]]:
+        """The ids that this segment holds, as positions and passages; `hashes` are theirs."""
         numbers, positions = positions_of(self._passage_ids, hashes)
-        return {
-            ids[number]: position
-            for number, position in zip(numbers.tolist(), positions.tolist(), strict=True)
-            if self.read_passage(position).passage_id == ids[number]
-        }
+        for number, position in zip(numbers.tolist(), positions.tolist(), strict=True):
+            passage = self.read_passage(position)
+            if passage.passage_id == ids[number]:
+                yield position, passage
 
     def positions_of_documents(self, ids: Sequence[str]) -> NDArray[np.int64]:
         """(p,) positions of all passages of these documents, ascending."""

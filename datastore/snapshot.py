@@ -65,13 +65,13 @@ class Ranked(NamedTuple):
 class Snapshot:
     """One version of a store. Immutable and safe for concurrent searches; holds its version against `prune`."""
 
-    def __init__(self, path: Path, manifest: Manifest, hold: int, masks: MaskCache | None = None) -> None:
-        """`masks`: those of a version that was open before."""
+    def __init__(self, path: Path, manifest: Manifest, hold: int, previous: Snapshot | None = None) -> None:
+        """`previous`: a version of the same store that is open: what it shares with this one is not read again."""
         self._hold = hold  # file descriptor of the manifest, with a shared lock on it
         self.path = path
         self.manifest = manifest
-        self.catalog = Catalog(path, manifest)
-        self.masks = masks or MaskCache(cache_bytes(self.rows))
+        self.catalog: Catalog = Catalog(path, manifest, None if previous is None else previous.catalog)
+        self.masks: MaskCache = MaskCache(cache_bytes(self.rows)) if previous is None else previous.masks
         self._combined: tuple[Mask | None, Mask] = (None, np.empty(0, dtype=np.bool_))
         self.vectors = open_exact_vectors(self.catalog, manifest)
         self.index_vectors = (
@@ -80,13 +80,17 @@ class Snapshot:
             else open_exact_vectors(self.catalog, manifest, rescoring=False)
         )
         ranges = rows_of_segments(manifest.segments)
-        self.parts = [open_part(path, entry, ranges, manifest.dimension) for entry in manifest.indexes]
+        opened = {} if previous is None else {part.id: part for part in previous.parts}
+        self.parts: list[DensePart] = [
+            open_part(path, entry, ranges, manifest.dimension, opened.get(entry.id))
+            for entry in manifest.indexes
+        ]
         self.tail = self._open_tail(ranges)
 
     @classmethod
-    def open(cls, path: Path, version: int | None, masks: MaskCache | None = None) -> Self:
+    def open(cls, path: Path, version: int | None, previous: Snapshot | None = None) -> Self:
         """Open a version, the current one by default; see `Datastore.open` for what is raised."""
-        return cls(path, *hold_version(path, version), masks)
+        return cls(path, *hold_version(path, version), previous)
 
     def _open_tail(self, ranges: dict[str, range]) -> DensePart | None:
         """What no index covers, to be scanned exactly."""
@@ -94,7 +98,7 @@ class Snapshot:
         tail = {segment: rows for segment, rows in ranges.items() if segment not in covered}
         if not tail:
             return None
-        return DensePart(ExactIndex(self.sequential_vectors(set(tail))), tail, None)
+        return DensePart("tail", ExactIndex(self.sequential_vectors(set(tail))), tail, None)
 
     def sequential_vectors(self, segments: set[str] | None = None) -> Vectors:
         """The vectors of the index's space, of all or some segments, for reading from front to back."""

@@ -27,7 +27,7 @@ from .index.dense import Plan
 from .index.dense.vectors import Metric
 from .manifest import Manifest, StoredEncoder, current_version
 from .planning.planner import footprint, store_ram_bytes
-from .segment import StoredType
+from .segment import StoredType, hit_of
 from .snapshot import Request, Snapshot, hold_version
 
 # A k of millions on a small store would only fill RAM with padding.
@@ -204,7 +204,7 @@ class Datastore:
         if current_version(self.path) == old.version:
             return False
         _allow_open_files(12 * len(old.manifest.segments))
-        self._snapshot = Snapshot.open(self.path, None, old.masks)
+        self._snapshot = Snapshot.open(self.path, None, old)
         return True
 
     def __len__(self) -> int:
@@ -370,11 +370,9 @@ class Datastore:
 
     def get_by_ids(self, ids: Sequence[str]) -> list[Hit]:
         """The passages with these ids, in their order, without those that are not there; the score is not a number."""
-        snapshot = self.snapshot
-        names = [ids] if isinstance(ids, str) else list(ids)
-        rows = snapshot.catalog.rows_of_passages(names)
-        found = np.array([rows[name] for name in names if name in rows], dtype=np.int64)
-        return snapshot.read_hits(found, np.full(len(found), np.nan, dtype=np.float32))
+        names = [ids] if isinstance(ids, str) else [str(name) for name in ids]
+        found = self.snapshot.catalog.find_passages(names)
+        return [hit_of(found[name][1], float("nan")) for name in names if name in found]
 
     def read_vectors(self, rows: NDArray[np.int64]) -> NDArray[np.floating[Any]]:
         """(m, d) exact vectors of m rows, as they are stored."""

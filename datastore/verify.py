@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,10 +15,11 @@ from .catalog import open_exact_vectors
 from .changes.fold import read_queries
 from .errors import CompendiaError
 from .files import checksum
-from .manifest import FileEntry, Manifest, read_manifest
+from .lookup import hash_ids
+from .manifest import FileEntry, Manifest
 from .recall.calibration import RecallRow, recall_report
 from .recall.calibration_queries import perturbed_rows
-from .snapshot import Request
+from .snapshot import Request, hold_version
 from .store import Datastore, query_vectors
 
 _SELF_SEARCHES = 20
@@ -36,10 +38,13 @@ def verify(path: Path) -> list[str]:
     NotFoundError
         If there is no store.
     """
-    manifest = read_manifest(path)
-    faults = list(_file_faults(path, manifest))
-    # What the files' contents say means nothing while the files themselves are wrong.
-    return faults or list(_content_faults(path))
+    manifest, hold = hold_version(path, None)  # a writer may go on, and prune what is read here
+    try:
+        faults = list(_file_faults(path, manifest))
+        # What the files' contents say means nothing while the files themselves are wrong.
+        return faults or list(_content_faults(path, manifest.version))
+    finally:
+        os.close(hold)
 
 
 class RecallReport(NamedTuple):
@@ -125,20 +130,21 @@ def _file_fault(file: Path, expected: FileEntry, *, checksums: bool = True) -> s
     return None
 
 
-def _content_faults(path: Path) -> Iterator[str]:
+def _content_faults(path: Path, version: int) -> Iterator[str]:
     try:
-        store = Datastore.open(path)
+        store = Datastore.open(path, version=version)
     except CompendiaError as error:
         yield error.message
         return
+    hashes = [np.empty(0, dtype=np.uint64)]  # eight bytes a row, not its string
     for segment in store.snapshot.catalog.segments:
-        rows = len(segment.read_column("passage_id"))
-        if rows != segment.entry.rows:
-            yield f"segments/{segment.entry.id}: {rows} passages in text, {segment.entry.rows} in the manifest"
+        ids = segment.read_column("passage_id")
+        if len(ids) != segment.entry.rows:
+            yield f"segments/{segment.entry.id}: {len(ids)} passages in text, {segment.entry.rows} in the manifest"
             return
+        hashes.append(hash_ids(ids))
     live = store.live_rows()
-    ids = store.read_column("passage_id")
-    twice = len(live) - len({ids[row] for row in live.tolist()})
+    twice = len(live) - len(np.unique(np.concatenate(hashes)[live]))
     if twice:
         yield f"{twice} passage ids occur twice"
     if store.manifest.metric == "cosine":

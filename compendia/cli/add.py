@@ -48,15 +48,21 @@ def _read(datastore: Any, path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         raise datastore.NotFoundError(f"there is no file {path}")
     if path.suffix == ".parquet":
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        records: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+        try:
+            records: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+        except pa.ArrowException as error:
+            raise datastore.UsageError(f"{path} cannot be read: {error}") from error
         return records
     if path.suffix != ".jsonl":
         raise datastore.UsageError(f"{path} is neither .jsonl nor .parquet")
     records = []
-    with path.open(encoding="utf-8") as lines:
+    with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
             try:
                 record = json.loads(line)
             except ValueError as error:
@@ -69,11 +75,13 @@ def _read(datastore: Any, path: Path) -> list[dict[str, Any]]:
 
 def _column(datastore: Any, path: Path, records: list[dict[str, Any]], name: str) -> Any:
     """A field of all records, taken out of them; None where none has it."""
-    if not any(name in record for record in records):
+    if all(record.get(name) is None for record in records):
+        for record in records:
+            record.pop(name, None)
         return None
     values = []
     for number, record in enumerate(records, start=1):
-        if name not in record:
+        if record.get(name) is None:
             raise datastore.UsageError(f"{path}: row {number} has no {name}, others have")
         values.append(record.pop(name))
     if name == "vector":
@@ -81,6 +89,6 @@ def _column(datastore: Any, path: Path, records: list[dict[str, Any]], name: str
 
         try:
             return np.asarray(values, dtype=np.float64)
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             raise datastore.UsageError(f"{path}: vectors must be numbers of one length: {error}") from error
     return [value if name == "text" else str(value) for value in values]

@@ -67,6 +67,8 @@ def _queries(datastore: Any, store: Path, file: Path) -> Any:
             return np.load(file, allow_pickle=False)
         except ValueError as error:
             raise datastore.UsageError(f"{file} cannot be read: {error}") from error
+    if file.suffix != ".txt":
+        raise datastore.UsageError(f"{file} is neither .npy nor .txt")
     questions = [line for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
     with datastore.Datastore.open(store) as opened:
         return opened.encoder.encode_queries(questions)

@@ -28,16 +28,18 @@ class Batch(NamedTuple):
 
 
 def check_ids(ids: Sequence[str]) -> list[str]:
-    """The ids as a list.
+    """The ids as a list of plain strings.
 
     Raises
     ------
     UsageError
-        If one is not a string, is empty, or occurs twice.
+        If they are one string, or one of them is not a string, is empty, or occurs twice.
     """
-    checked: list[Any] = [*ids]  # whatever a caller brings
-    seen: set[str] = set()
-    for row, name in enumerate(checked):
+    if isinstance(ids, str):
+        raise UsageError(f"ids must be a list of strings, got the string {ids!r:.80}", hint="ids=[…]")
+    given: list[Any] = [*ids]  # whatever a caller brings
+    seen: dict[str, None] = {}
+    for row, name in enumerate(given):
         if not isinstance(name, str) or not name or len(name) > 10_000:
             raise UsageError(
                 f"id {row} must be a string of 1 to 10,000 characters, got {name!r:.80}",
@@ -47,8 +49,8 @@ def check_ids(ids: Sequence[str]) -> list[str]:
             raise UsageError(f"id {row} is not valid text: {name!r:.80}")
         if name in seen:
             raise UsageError(f"id {name!r} occurs twice, last at row {row}")
-        seen.add(name)
-    return checked
+        seen[str(name)] = None  # NumPy's strings too
+    return [*seen]
 
 
 def _is_encodable(text: str) -> bool:
@@ -72,10 +74,16 @@ def check_rows(
     Raises
     ------
     UsageError
-        If vectors are not (n, dimension) numbers, or there are more or fewer ids, texts or metadata than vectors.
+        If vectors are not (n, dimension) numbers, there are more or fewer ids, texts or metadata than vectors, or
+        metadata is no list and no table.
     """
     if vectors.ndim != 2 or vectors.shape[1] != dimension or vectors.dtype.kind not in "fiu":
         raise UsageError(f"expected vectors of shape (n, {dimension}), got {vectors.shape} {vectors.dtype}")
+    if metadata is not None and not isinstance(metadata, pa.Table | Sequence | np.ndarray):
+        raise UsageError(
+            f"metadata must be a list of one record a row, or a pyarrow.Table, got a {type(metadata).__name__}",
+            hint="metadata=[{'year': 2020}, …]; of a pandas frame: pyarrow.Table.from_pandas(frame)",
+        )
     for name, values in (("ids", ids), ("texts", texts), ("metadata", metadata)):
         if values is not None and len(values) != len(vectors):
             raise UsageError(f"{len(vectors)} vectors but {len(values)} {name}")
@@ -173,9 +181,9 @@ def _passage(passage_id: str, text: str, record: Any, row: int) -> Passage:
 
 
 def _plain(value: Any) -> Any:
-    """Numbers of NumPy as Python's, dates as ISO text; whatever else stays."""
-    if isinstance(value, np.generic):
-        return value.item()
+    """Numbers and arrays of NumPy as Python's, dates as ISO text; whatever else stays."""
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
     if hasattr(value, "isoformat"):
         return value.isoformat()
     return value

@@ -183,7 +183,9 @@ def delete(
         If a passage id is not in the store; nothing is deleted then.
     """
     if sum(given is not None for given in (ids, document_ids, where)) != 1:
-        raise UsageError("delete takes one of ids, document_ids and where")
+        raise UsageError(
+            "delete takes one of ids, document_ids and where", hint="delete(where=\"source = 'wikipedia'\")"
+        )
     with writer_lock(path):
         manifest = read_manifest(path)
         catalog = Catalog(path, manifest)
@@ -192,7 +194,10 @@ def delete(
             known = catalog.rows_of_passages(names)
             missing = [name for name in names if name not in known]
             if missing:
-                raise NotFoundError(f"{len(missing)} of the ids are not in the store, first {missing[0]!r}")
+                raise NotFoundError(
+                    f"{len(missing)} of the ids are not in the store, first {missing[0]!r}",
+                    hint="leave them out; a condition is given as where, a document's id as document_ids",
+                )
             rows = np.array(sorted(known.values()), dtype=np.int64)
         elif document_ids is not None:
             rows = np.sort(catalog.rows_of_documents(check_ids(_distinct(document_ids))))
