@@ -173,14 +173,14 @@ class Snapshot:
         if request.where is not None:
             timings["filter"] = (time.perf_counter() - started) * 1e3
         route = self._route(request, mask)
+        if len(queries) <= _QUERIES_PER_BLOCK:
+            asked = _Asked(queries, exact_queries)
+            return Ranked(*self._search_block(asked, request, mask, route, timings), timings)
         blocks = []
-        for start in range(0, max(len(queries), 1), _QUERIES_PER_BLOCK):
+        for start in range(0, len(queries), _QUERIES_PER_BLOCK):
             part = slice(start, start + _QUERIES_PER_BLOCK)
             asked = _Asked(queries[part], None if exact_queries is None else exact_queries[part])
             blocks.append(self._search_block(asked, request, mask, route, timings))
-        if len(blocks) == 1:
-            rows, scores, name = blocks[0]
-            return Ranked(rows, scores, name, timings)
         all_rows, all_scores, names = zip(*blocks, strict=True)
         return Ranked(np.concatenate(all_rows), np.concatenate(all_scores), max(names, key=len), timings)
 

@@ -55,14 +55,25 @@ def test_add_takes_texts_and_refuses_an_id_twice(invoke, store, tmp_path):
     assert ids_of(store) == {"tea", "bread", "moon", "sea"}
 
 
+def test_add_passes_over_blank_lines_and_makes_ids_where_all_are_null(invoke, store, tmp_path):
+    (tmp_path / "rows.jsonl").write_text('{"id": null, "text": "the sea"}\n\n{"text": "the lake"}\n\n')
+
+    assert invoke("add", store, tmp_path / "rows.jsonl", "--json").json["added"] == 2
+    assert ids_of(store) == {"tea", "bread", "moon", "3-0", "3-1"}
+
+
 def test_rows_that_cannot_be_added_leave_the_store_as_it_was(invoke, store, tmp_path):
     for name, content, message in (
         ("a.jsonl", "{", "line 1 is not JSON"),
         ("b.jsonl", "[1]\n", "line 1 is not a JSON object"),
         ("c.jsonl", '{"id": "x", "text": "t"}\n{"text": "u"}\n', "row 2 has no id"),
         ("d.csv", "id,text\n", "neither .jsonl nor .parquet"),
+        ("e.jsonl", '{"id": null, "text": "t"}\n{"id": "u", "text": "u"}\n', "row 1 has no id"),
+        ("f.jsonl", '{"id": "x", "vector": {"of": 1}}\n', "vectors must be numbers"),
+        ("g.jsonl", '{"id": "é", "text": "t"}\n', "line 1 is not JSON"),
+        ("h.parquet", "no parquet", "cannot be read"),
     ):
-        (tmp_path / name).write_text(content)
+        (tmp_path / name).write_text(content, encoding="latin-1")
         outcome = invoke("add", store, tmp_path / name)
         assert (outcome.code, message in outcome.err) == (2, True), outcome.err
     assert invoke("add", store, tmp_path / "none.jsonl").code == 3

@@ -55,7 +55,7 @@ def test_the_json_of_a_plan(plan):
     for place in ("ram", "disk"):
         parts = dict(found["bytes"][place])
         assert parts.pop("total") == sum(parts.values())
-    assert set(found["bytes"]["ram"]) == {"codes", "row tables", "live mask", "total"}
+    assert set(found["bytes"]["ram"]) == {"codes", "row tables", "live mask", "filter masks", "total"}
     assert found["bytes"]["disk"]["vectors"] == 40_000 * 200
     assert found["query_us"].keys() == {"warm", "cold"}
     assert all(times.keys() == {"batch_1", "batch_64"} for times in found["query_us"].values())
@@ -72,7 +72,7 @@ def test_a_plan_to_read(plan):
     assert [line.split()[0] for line in lines] == [
         "1,500,000", "index", "RAM", "disk", "search", "warm", "cold", "build", "page",
     ]  # fmt: skip
-    assert "ids 15.0 MB, centroids 4.2 MB" in lines[2]
+    assert "ids 12.0 MB, centroids 4.2 MB" in lines[2]
     assert lines[-1] == "page cache  100% of the exact vectors"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import importlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from datastore import Datastore, NotFoundError, UsageError, verify
+from datastore import Datastore, NotFoundError, UsageError, describe, diff, verify
 from datastore.changes import batch, compact, edit, fold
 from datastore.index.config import IndexConfig
 
@@ -345,6 +346,59 @@ def test_metadata_as_dictionaries_and_as_a_table(store):
     assert hits["n"].metadata == {"year": 4, "day": "2020-05-17"}
     found = store.search(QUERIES[:1], where="tag = 'x' AND year = 1 AND ordinal = 3", k=5)[0]
     assert sorted(hit.passage_id for hit in found) == ["a", "ta"]
+
+
+def test_ids_and_metadata_of_numpy_are_stored_as_plain_values(store):
+    record = {"tags": np.array([1, 2]), "day": np.datetime64("2020-05-17"), "ok": np.bool_(True)}
+    ids = store.add(vectors(2), ids=np.array(["a", "b"]), metadata=np.array([record, {}]))
+
+    assert [hit.passage_id for hit in store.get_by_ids(ids)] == ["a", "b"]
+    assert store.get_by_ids("a")[0].metadata == {"tags": [1, 2], "day": "2020-05-17", "ok": True}
+    assert len(store.search(QUERIES[:1], where="ok AND day = '2020-05-17'")[0]) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"ids": "abc"}, "ids must be a list of strings, got the string 'abc'"),
+        ({"metadata": {"year": 1, "tag": 2, "day": 3}}, "metadata must be a list .* got a dict"),
+        ({"metadata": ({} for _ in range(3))}, "metadata must be a list .* got a generator"),
+        ({"metadata": pa.RecordBatch.from_pydict({"year": [1, 2, 3]})}, "got a RecordBatch"),
+    ],
+)
+def test_what_is_no_list_of_rows_is_refused(store, arguments, message):
+    with pytest.raises(UsageError, match=message) as caught:
+        store.add(vectors(3), **arguments)
+    assert "=[" in caught.value.hint
+    assert store.version == 1
+
+
+def test_a_document_whose_passages_came_at_different_times_is_counted_once(store):
+    for name, source in (("a", "s"), ("b", "s"), ("c", "t")):
+        store.add(vectors(1), ids=[name], metadata=[{"document_id": "d", "source": source}])
+
+    assert describe(store)["documents"] == 2
+    store.delete(["b"])
+    assert describe(store)["documents"] == 2
+    store.delete(["c"])
+    assert describe(store)["documents"] == 1
+
+
+def test_versions_that_are_compared_stay_until_that_is_done(store, monkeypatch):
+    store.add(vectors(3), ids=["a", "b", "c"])
+    store.delete(["a"])
+    module = importlib.import_module("datastore.diff")  # the package's `diff` is the function
+    contents = module._contents
+    pruned = []
+
+    def prune_first(catalog):
+        pruned.append(store.prune())
+        return contents(catalog)
+
+    monkeypatch.setattr(module, "_contents", prune_first)
+    assert diff(store.path, store.path, version_a=2).removed == 1
+    assert [found.held for found in pruned] == [[2], [2]]
+    assert store.prune().removed == [2]
 
 
 def test_ids_that_cannot_be_are_the_ids_of_nothing(store):

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import IntegrityError
+from ...machine import return_freed_memory
 from . import reduce
 from .vectors import Metric, Vectors
 
@@ -138,4 +139,5 @@ def index_footprint(plan: Plan, rows: int, dimension: int) -> Footprint:
 def open_index(family: str, folder: Path) -> DenseIndex:
     """The index in `folder`."""
     index: DenseIndex = family_module(family).open_index(folder)
+    return_freed_memory()  # what checking the files took
     return reduce.unreduced(folder, index)

@@ -192,8 +192,8 @@ def lists_footprint(rows: int, dimension: int, codec: Codec, *, lists: int, code
     ram = inside + _router_bytes(lists, dimension)
     ram += lists * _LIST_BYTES + 2 * codebook_bytes + router_codebook
     sample = 4 * dimension * sample_rows(rows, dimension, lists)
-    # Measured at 1M x 384: the sample twice while it is drawn and sorted by list, and 640 MB of products and torch.
-    return Footprint(ram, files, max(2 * sample, rows * (layout.stride + 20)) + 640 * 2**20)
+    # The sample while lists are learnt, codes and list numbers afterwards; 200 MiB of products beside them.
+    return Footprint(ram, files, max(sample, rows * (layout.stride + 20)) + 200 * 2**20)
 
 
 def _router_bytes(lists: int, dimension: int) -> int:
