@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +24,9 @@ from ..segment import (
 from .batch import SEGMENT_ROWS
 from .write import SegmentCounts, content_key, publish_segment
 
+_SMALL_SEGMENT_ROWS = 8_192
+_MOST_SMALL_SEGMENTS = 16
+
 
 class _Source(NamedTuple):
     """Live positions [start, stop) of the sorted `live` of one segment."""
@@ -42,16 +45,38 @@ def compacted(path: Path, manifest: Manifest) -> Manifest:
     if len(manifest.segments) == fewest and all(entry.deletes is None for entry in manifest.segments):
         return manifest
     segments = tuple(
-        _rewrite(path, manifest, group, number) for number, group in enumerate(_groups(path, manifest))
+        _rewrite(path, manifest, group, number)
+        for number, group in enumerate(_groups(path, manifest.segments))
     )
     return manifest.model_copy(update={"segments": segments, "indexes": ()})
 
 
-def _groups(path: Path, manifest: Manifest) -> Iterator[list[_Source]]:
+def with_few_small(path: Path, manifest: Manifest) -> Manifest:
+    """The manifest with the small segments that no index covers written as few, once they are many; else itself.
+
+    Rows added one at a time are a segment each, and whoever opens, filters or adds to a version opens every segment.
+    The caller holds the writer lock.
+    """
+    covered = {segment for index in manifest.indexes for segment in index.segments}
+    small = {
+        entry.id: entry
+        for entry in manifest.segments
+        if entry.id not in covered and entry.live_rows < _SMALL_SEGMENT_ROWS
+    }
+    fewest = -(-sum(entry.live_rows for entry in small.values()) // SEGMENT_ROWS)
+    if len(small) <= fewest + _MOST_SMALL_SEGMENTS:
+        return manifest
+    groups = _groups(path, [*small.values()])
+    merged = [_rewrite(path, manifest, group, number) for number, group in enumerate(groups)]
+    kept = [entry for entry in manifest.segments if entry.id not in small]
+    return manifest.model_copy(update={"segments": (*kept, *merged)})
+
+
+def _groups(path: Path, segments: Sequence[SegmentEntry]) -> Iterator[list[_Source]]:
     """Sources of one new segment each."""
     group: list[_Source] = []
     room = SEGMENT_ROWS
-    for entry in manifest.segments:
+    for entry in segments:
         live = np.setdiff1d(np.arange(entry.rows), read_deletes(path, entry), assume_unique=True)
         while len(live):
             group.append(_Source(entry, live[:room]))

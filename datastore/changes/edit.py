@@ -34,7 +34,7 @@ from ..manifest import (
 )
 from ..segment import StoredType, write_passages
 from .batch import Batch, Metadata, batches, check_ids, check_rows
-from .compact import compacted
+from .compact import compacted, with_few_small
 from .fold import SMALLEST_INDEX, fold, with_queries, write_queries
 from .write import SegmentCounts, commit_next, content_key, publish_segment
 
@@ -247,11 +247,14 @@ def _mark_deleted(
 
 
 def _commit_folded(path: Path, manifest: Manifest) -> Manifest:
-    """Commit with the indexes that the segments need; written anew without the deleted rows where those are many."""
+    """Commit with the indexes that the segments need; segments are written anew where many rows are deleted, or many
+    segments are small.
+    """
     rows = sum(entry.rows for entry in manifest.segments)
     deleted = rows - sum(entry.live_rows for entry in manifest.segments)
     if rows >= SMALLEST_INDEX and deleted >= _MOST_DELETED * rows:
         manifest = compacted(path, manifest)
+    manifest = with_few_small(path, manifest)
     return commit_next(path, manifest.model_copy(update={"indexes": fold(path, manifest)}))
 
 

@@ -32,6 +32,7 @@ def _small_thresholds(monkeypatch):
     monkeypatch.setattr(fold, "_CALIBRATION_QUERIES", 5)
     monkeypatch.setattr(batch, "SEGMENT_ROWS", 30)
     monkeypatch.setattr(compact, "SEGMENT_ROWS", 30)
+    monkeypatch.setattr(compact, "_MOST_SMALL_SEGMENTS", 2)
 
 
 class Row(NamedTuple):
@@ -191,6 +192,22 @@ def test_many_deleted_rows_are_written_anew_without_them(store):
     store.delete([str(i) for i in range(5, 20)])
     assert store.snapshot.rows == len(store) == 40
     assert sum(index.rows for index in store.manifest.indexes) == 40
+
+
+def test_rows_that_come_one_at_a_time_do_not_make_ever_more_segments(store):
+    for number in range(12):
+        store.add(vectors(1, number), ids=[f"row-{number}"], texts=[f"text {number}"])
+        store.upsert(vectors(1, 50 + number), ids=["again"], texts=[f"again {number}"])
+        assert len(store.manifest.segments) <= 3
+
+    with Datastore.open(store.path, version=9) as earlier:
+        assert len(earlier) == 5  # its segments are still there
+    assert len(store) == 13
+    assert store.get_by_ids(["again", "row-3"])[0].text == "again 11"
+    assert store.search(vectors(1, 4), k=1, recall=1)[0][0].passage_id == "row-4"
+    assert verify(store.path) == []
+    store.prune()
+    assert len(list((store.path / "segments").iterdir())) == len(store.manifest.segments)
 
 
 def test_deleting_everything_leaves_an_empty_store_that_takes_rows_again(store):
