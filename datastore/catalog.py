@@ -15,6 +15,7 @@ from .errors import IntegrityError
 from .filters import MetadataFile
 from .hits import Hit
 from .lookup import hash_ids
+from .machine import allow_open_files
 from .manifest import Manifest, SegmentEntry
 from .rescore import ExactVectors, VectorFile
 from .segment import EXACT_VECTORS_FILE, VECTORS_FILE, Passage, Segment
@@ -27,6 +28,7 @@ class Catalog:
 
     def __init__(self, path: Path, manifest: Manifest, previous: Catalog | None = None) -> None:
         """`previous`: one of the same store, whose open segments are used again."""
+        allow_open_files(12 * len(manifest.segments))  # of two versions, for the moment of a refresh
         opened = {} if previous is None else {segment.entry.id: segment for segment in previous.segments}
         self.segments: list[Segment] = [
             opened.get(entry.id) or Segment(path / "segments" / entry.id, entry)

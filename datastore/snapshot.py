@@ -17,13 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .catalog import Catalog, Mask, open_exact_vectors
+from .checks import integer
 from .dense_part import DensePart, open_part, rows_of_segments
-from .errors import IntegrityError, SearchTimeoutError
+from .errors import IntegrityError, NotFoundError, SearchTimeoutError
 from .filters import MaskCache, cache_bytes, mask_of
 from .hits import Hit, rank, top
 from .index.dense import Vectors
 from .index.dense.exact import ExactIndex
-from .manifest import Manifest, current_version, manifest_path, read_manifest
+from .manifest import Manifest, current_version, manifest_path, read_manifest, versions
 from .planning.costs import exact_rows_us, exact_scan_us
 from .recall.calibration import Setting
 from .segment import open_vectors
@@ -43,7 +44,6 @@ class Request(NamedTuple):
     recall: float = 0.95
     candidates: int | None = None
     effort: int | None = None
-    where: str | None = None
     fused: bool = False
     deadline: float = float("inf")  # of time.monotonic()
 
@@ -71,7 +71,8 @@ class Snapshot:
         self.path = path
         self.manifest = manifest
         self.catalog: Catalog = Catalog(path, manifest, None if previous is None else previous.catalog)
-        self.masks: MaskCache = MaskCache(cache_bytes(self.rows)) if previous is None else previous.masks
+        self.masks: MaskCache = MaskCache(0) if previous is None else previous.masks
+        self.masks.limit_bytes = cache_bytes(self.rows)
         self._combined: tuple[Mask | None, Mask] = (None, np.empty(0, dtype=np.bool_))
         self.vectors = open_exact_vectors(self.catalog, manifest)
         self.index_vectors = (
@@ -164,14 +165,14 @@ class Snapshot:
         self,
         queries: NDArray[np.float32],
         request: Request,
+        mask: Mask | None,
         exact_queries: NDArray[np.float32] | None = None,
     ) -> Ranked:
-        """The k best rows for each of (nq, d) queries; `exact_queries` are theirs in the space of the exact vectors."""
-        started = time.perf_counter()
-        mask = self.mask(request.where)
+        """The k best rows, of those that `mask` (`Snapshot.mask`) allows, for each of (nq, d) queries.
+
+        `exact_queries` are theirs in the space of the exact vectors, where that is another encoder's.
+        """
         timings: dict[str, float] = {}
-        if request.where is not None:
-            timings["filter"] = (time.perf_counter() - started) * 1e3
         route = self._route(request, mask)
         if len(queries) <= _QUERIES_PER_BLOCK:
             asked = _Asked(queries, exact_queries)
@@ -359,9 +360,15 @@ def hold_version(path: Path, version: int | None) -> Held:
 
     Raises
     ------
-    NotFoundError, IntegrityError
+    NotFoundError
+        If there is no store, or not this version of it.
+    IntegrityError
         As `read_manifest` does.
     """
+    if version is not None and integer("version", version, at_least=1) not in versions(path):
+        read_manifest(path)  # says if there is no store at all
+        known = ", ".join(map(str, versions(path)))
+        raise NotFoundError(f"{path} has no version {version}", hint=f"versions that are kept: {known}")
     while True:
         wanted = current_version(path) if version is None else version
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import resource
 import threading
 import time
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .changes import edit
-from .changes.batch import Metadata
+from .changes.batch import Metadata, check_ids
 from .changes.prune import Pruned, prune
 from .checks import integer, parse_bytes
 from .encoders import Encoder, EncoderConfig, load_encoder
@@ -25,25 +24,15 @@ from .hits import Hit, Hits
 from .index.config import IndexConfig
 from .index.dense import Plan
 from .index.dense.vectors import Metric
-from .manifest import Manifest, StoredEncoder, current_version
+from .manifest import Manifest, StoredEncoder, current_version, versions
 from .planning.planner import footprint, store_ram_bytes
+from .request import check_request, check_texts, is_text, query_vectors, vector_array
 from .segment import StoredType, hit_of
-from .snapshot import Request, Snapshot, hold_version
+from .snapshot import Snapshot, hold_version
 
-# A k of millions on a small store would only fill RAM with padding.
-_LARGEST_K = 100_000
 _DEFAULT_RECALL = 0.95
 
-Queries = str | Sequence[str] | NDArray[np.floating[Any]]
-
-
-def _allow_open_files(count: int) -> None:
-    """Raise this process's own limit where it could not open `count` more files; shells start with 1,024."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = count + 1_024
-    if soft != resource.RLIM_INFINITY and soft < needed:
-        wanted = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+Queries = str | Sequence[str] | Sequence[Sequence[float]] | NDArray[np.floating[Any]]
 
 
 class Datastore:
@@ -63,6 +52,7 @@ class Datastore:
         self._snapshot: Snapshot | None = snapshot
         self._encoders: dict[str, Encoder] = {}
         self._lock = threading.Lock()
+        self._refreshing = threading.Lock()
         self._process = os.getpid()
 
     @classmethod
@@ -107,7 +97,6 @@ class Datastore:
         if isinstance(encoder, str):
             stored = manifest.encoder.config if manifest.encoder else EncoderConfig()
             encoder = stored.model_copy(update={"model": encoder})
-        _allow_open_files(6 * len(manifest.segments))
         return cls(path, Snapshot(path, *held), encoder)
 
     @classmethod
@@ -160,6 +149,8 @@ class Datastore:
         dimension = integer("dimension", dimension, at_least=1)
         if calibration_queries is not None:
             calibration_queries = query_vectors(calibration_queries, dimension, metric)
+            if not len(calibration_queries):
+                raise UsageError("calibration_queries are empty", hint="leave them out, or give some hundred")
         manifest = edit.create(
             path,
             dimension=dimension,
@@ -200,12 +191,16 @@ class Datastore:
 
     def refresh(self) -> bool:
         """Move on to the store's current version; whether there was a newer one. Searches under way keep theirs."""
-        old = self.snapshot
-        if current_version(self.path) == old.version:
-            return False
-        _allow_open_files(12 * len(old.manifest.segments))
-        self._snapshot = Snapshot.open(self.path, None, old)
-        return True
+        with self._refreshing:
+            old = self.snapshot
+            if current_version(self.path) == old.version:
+                return False
+            self._snapshot = Snapshot.open(self.path, None, old)
+            return True
+
+    def versions(self) -> list[int]:
+        """The versions that are there, ascending: `open` takes each, `rollback` each but the current one."""
+        return [version for version in versions(self.path) if version <= (current_version(self.path) or 0)]
 
     def __len__(self) -> int:
         """Number of passages."""
@@ -289,7 +284,7 @@ class Datastore:
     @overload
     def search(
         self,
-        queries: Sequence[str] | NDArray[np.floating[Any]],
+        queries: Sequence[str] | Sequence[Sequence[float]] | NDArray[np.floating[Any]],
         k: int = 10,
         *,
         recall: float = _DEFAULT_RECALL,
@@ -337,13 +332,15 @@ class Datastore:
             If `timeout_s` is over.
         """
         snapshot = self.snapshot
-        request = _check_request(snapshot, k, recall, where, candidates, effort, fused, timeout_s)
+        request = check_request(snapshot, k, recall, candidates, effort, fused, timeout_s)
         # What cannot be asked is refused before seconds go into loading an encoder.
-        texts = None if isinstance(queries, np.ndarray) else check_queries(queries)
-        if where is not None:
-            snapshot.mask(where)
+        texts = None if isinstance(queries, np.ndarray) or not is_text(queries) else check_texts(queries)
         timings: dict[str, float] = {}
         started = time.perf_counter()
+        mask = snapshot.mask(where)
+        if where is not None:
+            timings["filter"] = (time.perf_counter() - started) * 1e3
+            started = time.perf_counter()
         exact = None
         if texts is None:
             vectors = query_vectors(queries, snapshot.manifest.dimension, snapshot.manifest.metric)
@@ -359,7 +356,7 @@ class Datastore:
                 exact = self.exact_encoder.encode_queries(texts)
         timings["encode"] = (time.perf_counter() - started) * 1e3
         request.check_time()
-        found = snapshot.search(vectors, request, exact)
+        found = snapshot.search(vectors, request, mask, exact)
         timings.update(found.timings_ms)
         hits = Hits(snapshot.version, found.rows, found.scores, snapshot, timings, found.route)
         return hits[0] if isinstance(queries, str) else hits
@@ -440,15 +437,27 @@ class Datastore:
             raise UsageError(
                 "a store with two encoders is built, not added to", hint="compendia build RECIPE"
             )
+        if ids is not None:
+            ids = check_ids(ids)
         if texts is not None:
+            if isinstance(texts, str):
+                raise UsageError("texts must be a list of strings", hint="texts=[…]")
             texts = list(texts)
-        if vectors is None:
-            if texts is None:
-                raise UsageError("add needs vectors, or texts for the store's encoder")
-            vectors = self.encoder.encode_passages(check_queries(texts))
-        encoder = self.encoder if texts is not None and manifest.encoder is not None else None
-        rows = edit.Rows(np.asarray(vectors), ids, texts, metadata)
-        manifest, made = edit.add(self.path, [rows], replace=replace, encoder=encoder)
+        if vectors is not None:
+            rows = vector_array(vectors, manifest.dimension)
+        elif texts is None:
+            raise UsageError("add needs vectors, or texts for the store's encoder")
+        elif manifest.encoder is None:
+            raise UsageError(
+                f"{self.path} has no encoder: its vectors come from elsewhere", hint="add(vectors=…, texts=…)"
+            )
+        else:
+            rows = self.encoder.encode_passages(check_texts(texts, "text"))
+        # To make queries from the passages, with which recall is measured; once they are there they stay.
+        draws = texts is not None and manifest.encoder is not None and manifest.calibration is None
+        encoder = self.encoder if draws else None
+        block = edit.Rows(rows, ids, texts, metadata)
+        _, made = edit.add(self.path, [block], replace=replace, encoder=encoder)
         self.refresh()
         return made if ids is None else list(ids)
 
@@ -460,6 +469,8 @@ class Datastore:
         where: str | None = None,
     ) -> int:
         """Delete by passage ids, document ids or a condition as in `search`; the number of rows that went.
+
+        Once a fifth of the store is deleted, the rest is written anew and indexed again within the call.
 
         Raises
         ------
@@ -487,49 +498,6 @@ class Datastore:
         return manifest.version
 
 
-def _check_request(
-    snapshot: Snapshot,
-    k: Any,
-    recall: Any,
-    where: str | None,
-    candidates: Any,
-    effort: Any,
-    fused: bool,
-    timeout_s: Any,
-) -> Request:
-    k = integer("k", k, at_least=1)
-    if k > max(snapshot.rows, _LARGEST_K):
-        raise UsageError(f"k must be at most {max(snapshot.rows, _LARGEST_K):,} for this store, got {k:,}")
-    if candidates is not None and (candidates := integer("candidates", candidates, at_least=1)) < k:
-        raise UsageError(f"candidates must be at least k = {k}, got {candidates}")
-    if effort is not None:
-        effort = integer("effort", effort, at_least=1)
-    if isinstance(recall, bool) or not isinstance(recall, int | float) or not 0 < recall <= 1:
-        raise UsageError(f"recall must be above 0 and at most 1, got {recall!r}")
-    if timeout_s is not None and not (isinstance(timeout_s, int | float) and timeout_s > 0):
-        raise UsageError(f"timeout_s must be a positive number of seconds, got {timeout_s!r}")
-    if fused and snapshot.manifest.exact_encoder is None:
-        raise UsageError("fused scores need a store with two encoders", hint="exact_encoder: in its recipe")
-    deadline = float("inf") if timeout_s is None else time.monotonic() + timeout_s
-    return Request(k, float(recall), candidates, effort, where, fused, deadline)
-
-
-def query_vectors(vectors: Any, dimension: int, metric: Metric) -> NDArray[np.float32]:
-    """(n, d) query vectors as they are compared: for cosine, at length one."""
-    checked = np.ascontiguousarray(vectors, dtype=np.float32)
-    if checked.ndim != 2 or checked.shape[1] != dimension:
-        raise UsageError(f"expected vectors of shape (n, {dimension}), got {checked.shape}")
-    squares = np.einsum("ij,ij->i", checked, checked)
-    if not np.isfinite(squares).all():
-        raise UsageError("a query vector is not finite")
-    if metric != "cosine":
-        return checked
-    if not squares.all():
-        raise UsageError("a query vector is zero")
-    unit: NDArray[np.float32] = checked / np.sqrt(squares)[:, None]
-    return unit
-
-
 def _check_budget(path: Path, manifest: Manifest, budget_bytes: int) -> None:
     rows = sum(entry.rows for entry in manifest.segments)
     needed = sum(store_ram_bytes(rows).values()) + sum(
@@ -542,22 +510,3 @@ def _check_budget(path: Path, manifest: Manifest, budget_bytes: int) -> None:
             hint=f"compendia plan --passages {rows} --dimension {manifest.dimension} --ram {budget_bytes}  "
             "says what would fit",
         )
-
-
-def check_queries(queries: str | Sequence[str]) -> list[str]:
-    """The queries as a list.
-
-    Raises
-    ------
-    UsageError
-        If one is empty or not a string.
-    """
-    texts = [queries] if isinstance(queries, str) else list(queries)
-    for position, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise UsageError(f"query {position} is a {type(text).__name__}, not a string")
-        if not text.strip():
-            raise UsageError(
-                f"query {position} is empty", hint="ask something, for example: how do I open a file?"
-            )
-    return texts

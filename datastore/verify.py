@@ -19,8 +19,9 @@ from .lookup import hash_ids
 from .manifest import FileEntry, Manifest
 from .recall.calibration import RecallRow, recall_report
 from .recall.calibration_queries import perturbed_rows
+from .request import query_vectors
 from .snapshot import Request, hold_version
-from .store import Datastore, query_vectors
+from .store import Datastore
 
 _SELF_SEARCHES = 20
 _SELF_CANDIDATES = 30
@@ -75,7 +76,7 @@ def verify_recall(
             asked = perturbed_rows(vectors, _PERTURBED_ROWS, seed=1) if kept is None else kept
 
         def search(vectors: NDArray[np.float32], k: int, recall: float) -> NDArray[np.int64]:
-            return snapshot.search(vectors, Request(k, recall)).rows
+            return snapshot.search(vectors, Request(k, recall), snapshot.mask(None)).rows
 
         def exact(vectors: NDArray[np.float32], k: int) -> NDArray[np.int64]:
             return search(vectors, k, 1.0)

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 
 from datastore import Datastore, Hits
 from datastore.checks import integer
-from datastore.store import check_queries
+from datastore.request import check_texts
 
 
 class Retriever(Protocol):
@@ -45,4 +45,4 @@ def check_request(queries: Sequence[str], k: int) -> list[str]:
         If k is not positive, or a query is empty or not a string.
     """
     integer("k", k, at_least=1)
-    return check_queries(queries)
+    return check_texts(queries)

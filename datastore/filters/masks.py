@@ -43,7 +43,7 @@ def mask_of(
     CompendiaError
         If it takes longer than `timeout_s`.
     """
-    predicate = parse(where) if isinstance(where, str) else where
+    predicate = where if isinstance(where, Predicate) else parse(where)
     deadline = time.monotonic() + timeout_s
     names = tuple(segment.segment for segment in segments)
     whole = cache.whole(names, predicate.sql)

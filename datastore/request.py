@@ -1,0 +1,135 @@
+"""What is asked of a store, checked where it enters."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .checks import integer
+from .errors import UsageError
+from .index.dense.vectors import Metric
+from .snapshot import Request, Snapshot
+
+# A k of millions on a small store would only fill RAM with padding.
+_LARGEST_K = 100_000
+_NUMBERS = (float, int, np.floating, np.integer)
+
+
+def check_request(
+    snapshot: Snapshot,
+    k: Any,
+    recall: Any,
+    candidates: Any,
+    effort: Any,
+    fused: bool,
+    timeout_s: Any,
+) -> Request:
+    """The parameters of `Datastore.search`, as they are worked with.
+
+    Raises
+    ------
+    UsageError
+        If one is out of range.
+    """
+    k = integer("k", k, at_least=1)
+    if k > max(snapshot.rows, _LARGEST_K):
+        raise UsageError(f"k must be at most {max(snapshot.rows, _LARGEST_K):,} for this store, got {k:,}")
+    if candidates is not None and (candidates := integer("candidates", candidates, at_least=1)) < k:
+        raise UsageError(f"candidates must be at least k = {k}, got {candidates}")
+    if effort is not None:
+        effort = integer("effort", effort, at_least=1)
+    if isinstance(recall, bool) or not isinstance(recall, _NUMBERS) or not 0 < recall <= 1:
+        raise UsageError(f"recall must be above 0 and at most 1, got {recall!r}")
+    if timeout_s is not None and not (isinstance(timeout_s, _NUMBERS) and timeout_s > 0):
+        raise UsageError(f"timeout_s must be a positive number of seconds, got {timeout_s!r}")
+    if fused and snapshot.manifest.exact_encoder is None:
+        raise UsageError("fused scores need a store with two encoders", hint="exact_encoder: in its recipe")
+    deadline = float("inf") if timeout_s is None else time.monotonic() + float(timeout_s)
+    return Request(k, float(recall), candidates, effort, fused, deadline)
+
+
+def is_text(queries: Any) -> bool:
+    """Whether queries are words rather than numbers; what is neither counts as words, to be refused as such."""
+    if isinstance(queries, str):
+        return True
+    if not isinstance(queries, Sequence):  # an array, a tensor
+        return False
+    return not len(queries) or isinstance(queries[0], str) or not hasattr(queries[0], "__len__")
+
+
+def check_texts(texts: Any, what: str = "query") -> list[str]:
+    """The texts as a list.
+
+    Raises
+    ------
+    UsageError
+        If one is empty or not a string.
+    """
+    checked = [texts] if isinstance(texts, str) else list(texts)
+    for position, text in enumerate(checked):
+        if not isinstance(text, str):
+            raise UsageError(f"{what} {position} is a {type(text).__name__}, not a string")
+        if not text.strip():
+            hint = "ask something, for example: how do I open a file?" if what == "query" else "leave it out"
+            raise UsageError(f"{what} {position} is empty", hint=hint)
+    return checked
+
+
+def vector_array(vectors: Any, dimension: int) -> NDArray[np.floating[Any]]:
+    """Vectors, of whatever holds numbers, as an array.
+
+    Raises
+    ------
+    UsageError
+        If they are not (n, dimension) numbers.
+    """
+    try:
+        array = np.asarray(vectors)
+    except (ValueError, TypeError) as error:
+        raise UsageError(
+            f"vectors must be numbers of one length: {error}", hint=f"(n, {dimension})"
+        ) from error
+    if array.ndim != 2 or array.shape[1] != dimension or array.dtype.kind not in "fiu":
+        hint = "one vector is vector[None]" if array.shape == (dimension,) else None
+        raise UsageError(
+            f"expected vectors of shape (n, {dimension}), got {array.shape} {array.dtype}", hint=hint
+        )
+    return array
+
+
+def query_vectors(vectors: Any, dimension: int, metric: Metric) -> NDArray[np.float32]:
+    """(n, d) query vectors as they are compared: for cosine, at length one.
+
+    Raises
+    ------
+    UsageError
+        If they are not (n, d) finite numbers, or one is zero where only directions count.
+    """
+    given = vector_array(vectors, dimension)
+    with np.errstate(over="ignore"):
+        checked = np.ascontiguousarray(given, dtype=np.float32)
+    squares = np.einsum("ij,ij->i", checked, checked)
+    if metric != "cosine":
+        if not np.isfinite(squares).all():
+            raise UsageError("a query vector is not finite")
+        return checked
+    if not (np.isfinite(squares).all() and (squares > 1e-30).all()):
+        return _unit(given.astype(np.float64))
+    unit: NDArray[np.float32] = checked / np.sqrt(squares)[:, None]
+    return unit
+
+
+def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Vectors so long or so short that float32 cannot square them."""
+    if not np.isfinite(vectors).all():
+        raise UsageError("a query vector is not finite")
+    largest = np.abs(vectors).max(axis=1, keepdims=True)
+    if not largest.all():
+        raise UsageError("a query vector is zero")
+    scaled = vectors / largest
+    unit: NDArray[np.float32] = (scaled / np.linalg.norm(scaled, axis=1, keepdims=True)).astype(np.float32)
+    return unit
