@@ -23,7 +23,6 @@ from .errors import IntegrityError, NotFoundError, SearchTimeoutError
 from .filters import MaskCache, cache_bytes, mask_of
 from .hits import Hit, rank, top
 from .index.dense import Vectors
-from .index.dense.exact import ExactIndex
 from .manifest import Manifest, current_version, manifest_path, read_manifest, versions
 from .planning.costs import exact_rows_us, exact_scan_us
 from .recall.calibration import Setting
@@ -86,27 +85,26 @@ class Snapshot:
             open_part(path, entry, ranges, manifest.dimension, opened.get(entry.id))
             for entry in manifest.indexes
         ]
-        self.tail = self._open_tail(ranges)
+        self._tail = self._uncovered(ranges)  # rows that are in no index, to be scored exactly
+        self._counted: tuple[Mask, _Counts] | None = None
 
     @classmethod
     def open(cls, path: Path, version: int | None, previous: Snapshot | None = None) -> Self:
         """Open a version, the current one by default; see `Datastore.open` for what is raised."""
         return cls(path, *hold_version(path, version), previous)
 
-    def _open_tail(self, ranges: dict[str, range]) -> DensePart | None:
-        """What no index covers, to be scanned exactly."""
+    def _uncovered(self, ranges: dict[str, range]) -> NDArray[np.int64]:
         covered = {segment for entry in self.manifest.indexes for segment in entry.segments}
-        tail = {segment: rows for segment, rows in ranges.items() if segment not in covered}
-        if not tail:
-            return None
-        return DensePart("tail", ExactIndex(self.sequential_vectors(set(tail))), tail, None)
+        tail = [
+            np.arange(rows.start, rows.stop) for segment, rows in ranges.items() if segment not in covered
+        ]
+        return np.concatenate([np.empty(0, dtype=np.int64), *tail])
 
-    def sequential_vectors(self, segments: set[str] | None = None) -> Vectors:
-        """The vectors of the index's space, of all or some segments, for reading from front to back."""
+    def sequential_vectors(self) -> Vectors:
+        """The vectors of the index's space, for reading from front to back."""
         parts = [
             open_vectors(segment.folder, segment.entry, self.manifest.dimension, self.manifest.dtype)
             for segment in self.catalog.segments
-            if segments is None or segment.entry.id in segments
         ]
         return Vectors(parts, self.manifest.metric, self.manifest.dimension)
 
@@ -204,25 +202,31 @@ class Snapshot:
             settings.append(setting)
         if mask is None:
             return _Route("index", settings)
-        matches = int(np.count_nonzero(mask))
+        counts = self._count(mask)
         cost_us = 0.0
-        for number, part in enumerate(self.parts):
-            allowed = part.count(mask)
+        for part, setting, allowed in zip(self.parts, settings, counts.of_parts, strict=True):
             if not allowed:
                 continue
             selectivity = allowed / part.rows
-            setting = settings[number]
             # A family raises its own effort under a mask.
             widened |= setting.effort is not None and selectivity < 1
             cost_us += setting.cost_us / selectivity**0.5
         if request.candidates is None and request.effort is None:
             exact_us = min(
-                exact_rows_us(matches, self.manifest.dimension),
+                exact_rows_us(counts.matches, self.manifest.dimension),
                 exact_scan_us(self.rows, self.manifest.dimension),
             )
             if exact_us <= cost_us:
-                return _Route(f"exact: {matches:,} of {self.rows:,} rows match", None)
+                return _Route(f"exact: {counts.matches:,} of {self.rows:,} rows match", None)
         return _Route("index, more effort for the filter" if widened else "index", settings)
+
+    def _count(self, mask: Mask) -> _Counts:
+        """Rows that a mask allows; counted once for a mask that is used again and again, as that of deletes is."""
+        known = self._counted
+        if known is None or known[0] is not mask:
+            counts = _Counts(int(np.count_nonzero(mask)), [part.count(mask) for part in self.parts])
+            known = self._counted = (mask, counts)
+        return known[1]
 
     def _setting(self, part: DensePart, request: Request) -> Setting | None:
         """How to ask an index; None where it cannot give the recall that is asked for."""
@@ -284,45 +288,57 @@ class Snapshot:
         assert route.settings is not None
         proposed: list[NDArray[np.int64]] = []
         short: NDArray[np.bool_] | None = None
-        for part, setting in zip(self.parts, route.settings, strict=True):
+        counts = [part.rows for part in self.parts] if mask is None else self._count(mask).of_parts
+        for part, setting, allowed in zip(self.parts, route.settings, counts, strict=True):
             rows = part.search(queries, setting.candidates, mask, setting.effort).ordinals
             # Without a filter fewer candidates than asked for are what the effort was measured with.
-            expected = (
-                min(request.k, part.rows) if mask is None else min(setting.candidates, part.count(mask))
-            )
-            lacking = rows[:, expected - 1] < 0 if expected else np.zeros(len(rows), dtype=np.bool_)
-            if lacking.any():
+            expected = min(request.k if mask is None else setting.candidates, allowed)
+            if expected and rows[:, expected - 1].min(initial=0) < 0:
+                lacking = rows[:, expected - 1] < 0
                 short = lacking if short is None else short | lacking
             proposed.append(rows)
-        if self.tail is not None:
-            proposed.append(self.tail.search(queries, request.k, mask, None).ordinals)
+        if len(self._tail):
+            depth = max(setting.candidates for setting in route.settings)
+            proposed.append(self._best(self._tail, mask, _Asked(queries, None), request, depth)[0])
         return (proposed[0] if len(proposed) == 1 else np.concatenate(proposed, axis=1)), short
 
     def _exactly(
         self, asked: _Asked, request: Request, mask: Mask | None
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """The k best of all rows that the mask allows, by exact vectors."""
-        allowed = None if mask is None else np.flatnonzero(mask)
-        total = self.rows if allowed is None else len(allowed)
+        return self._best(np.arange(self.rows), mask, asked, request, request.k)
+
+    def _best(
+        self, rows: NDArray[np.int64], mask: Mask | None, asked: _Asked, request: Request, depth: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """The `depth` best of these ascending rows, where the mask allows them, by exact vectors."""
+        if mask is not None:
+            rows = rows[mask[rows]]
         exact, vectors = (
             (asked.queries, self.index_vectors) if asked.exact is None else (asked.exact, self.vectors)
         )
         best_rows = np.empty((len(exact), 0), dtype=np.int64)
         best_scores = np.empty((len(exact), 0), dtype=np.float32)
-        for start in range(0, max(total, 1), _ROWS_PER_BLOCK):
+        for start in range(0, max(len(rows), 1), _ROWS_PER_BLOCK):
             request.check_time()
-            stop = min(start + _ROWS_PER_BLOCK, total)
-            block = np.arange(start, stop) if allowed is None else allowed[start:stop]
+            block = rows[start : start + _ROWS_PER_BLOCK]
             scores = vectors.scores_of_rows(exact, block)
-            if request.fused:
+            if asked.exact is not None and request.fused:
                 scores = _mean(scores, self.index_vectors.scores_of_rows(asked.queries, block))
-            rows, scores = top(block, scores, request.k)
+            found, scores = top(block, scores, depth)
             best_rows, best_scores = rank(
-                np.concatenate([best_rows, rows], axis=1),
+                np.concatenate([best_rows, found], axis=1),
                 np.concatenate([best_scores, scores], axis=1),
-                request.k,
+                depth,
             )
         return best_rows, best_scores
+
+
+class _Counts(NamedTuple):
+    """Rows that a mask allows."""
+
+    matches: int
+    of_parts: list[int]
 
 
 class _Asked(NamedTuple):

@@ -45,7 +45,7 @@ def build_from_vectors(
 
     A .npy holds (n, d) vectors; their ids are `<file>-<row>`. A Parquet file holds them in `column` (default: one that
     is named vector or embedding), ids and texts beside it, and every other column is metadata. Rows that the store
-    has under the same id are replaced. What has been read is written and dropped again: RAM stays bounded.
+    has under the same id are replaced, its other rows stay. What has been read is written and dropped again: RAM stays bounded.
 
     Raises
     ------
@@ -63,11 +63,21 @@ def build_from_vectors(
     if current_version(out) is None:
         Datastore.create(out, dimension=dimension, metric=metric, vectors=vectors, index=index).close()
     manifest = read_manifest(out)
+    if manifest.encoder is not None:
+        raise UsageError(
+            f"{out} holds vectors of the encoder {manifest.encoder.fingerprint.model}; "
+            f"those of {path} cannot be compared with them",
+            hint="name another folder with --out",
+        )
     if (manifest.dimension, manifest.metric) != (dimension, metric):
         raise UsageError(
             f"{out} holds vectors of {manifest.dimension} dimensions under {manifest.metric}, "
             f"{path} has {dimension}, to be compared by {metric}",
             hint="name another folder with --out",
+        )
+    if manifest.dtype != vectors:
+        raise UsageError(
+            f"{out} stores {manifest.dtype}, not {vectors}", hint="name another folder with --out"
         )
     if manifest.recipe_hash == key:
         return VectorBuild(manifest.version, changed=False)
@@ -80,10 +90,12 @@ def holds_vectors(path: Path) -> bool:
     """Whether a file is one of vectors: .npy, or Parquet with a column of that name."""
     if path.suffix == ".npy":
         return True
-    return path.suffix == ".parquet" and _vector_column(pq.read_schema(path)) is not None
+    return path.suffix == ".parquet" and _vector_column(_schema(path)) is not None
 
 
 def _files(path: Path) -> list[Path]:
+    if path.is_file() and path.suffix not in (".npy", ".parquet"):
+        raise UsageError(f"{path} is neither .npy nor .parquet")
     files = (
         sorted(file for file in path.iterdir() if file.suffix in (".npy", ".parquet"))
         if path.is_dir()
@@ -92,6 +104,13 @@ def _files(path: Path) -> list[Path]:
     if not files or not files[0].is_file():
         raise NotFoundError(f"there is no .npy or .parquet file at {path}")
     return files
+
+
+def _schema(file: Path) -> pa.Schema:
+    try:
+        return pq.read_schema(file)
+    except (pa.ArrowException, OSError) as error:
+        raise UsageError(f"{file} is not a Parquet file: {error}") from error
 
 
 def _vector_column(schema: pa.Schema) -> str | None:
@@ -109,13 +128,17 @@ def _dimension(file: Path, column: str | None) -> int:
 
 
 def _column(file: Path, column: str | None) -> str:
-    names = pq.read_schema(file).names
-    chosen = column or _vector_column(pq.read_schema(file))
+    schema = _schema(file)
+    names = schema.names
+    chosen = column or _vector_column(schema)
     if chosen is None or chosen not in names:
         raise UsageError(
             f"{file} has no column {column or 'of vectors'}",
             hint=nearest(column or "vector", names) + "  --vectors COLUMN names it",
         )
+    kind = schema.field(chosen).type
+    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)):
+        raise UsageError(f"{file}: the column {chosen} holds {kind}, not lists of numbers")
     return chosen
 
 
@@ -146,7 +169,7 @@ def _read(file: Path, column: str | None, id_column: str, text_column: str, dime
         table = pa.Table.from_batches([batch])
         yield Rows(
             _matrix(file, table.column(chosen), dimension),
-            [str(value) for value in table.column(id_column).to_pylist()],
+            _ids(file, table.column(id_column).to_pylist()),
             [text or "" for text in table.column(text_column).to_pylist()]
             if text_column in table.column_names
             else None,
@@ -154,6 +177,13 @@ def _read(file: Path, column: str | None, id_column: str, text_column: str, dime
                 [name for name in (chosen, id_column, text_column) if name in table.column_names]
             ),
         )
+
+
+def _ids(file: Path, values: list[Any]) -> list[str]:
+    missing = next((row for row, value in enumerate(values) if value is None), None)
+    if missing is not None:
+        raise UsageError(f"{file}: row {missing} has no id")
+    return [str(value) for value in values]
 
 
 def _matrix(file: Path, column: pa.ChunkedArray, dimension: int) -> np.ndarray[Any, Any]:

@@ -16,6 +16,18 @@ SCHEMA = "compendia.versions/1"
 Store = Annotated[Path, typer.Argument(help="Folder of the store.")]
 
 
+def versions(store: Store, as_json: Json = False) -> None:
+    """List the versions that are kept."""
+    from .._folders import require
+
+    with require("datastore").Datastore.open(store) as opened:
+        kept, current = opened.versions(), opened.version
+    if as_json:
+        print_json({"schema": SCHEMA, "version": current, "kept": kept})
+    else:
+        typer.echo("\n".join(f"{number}  current" if number == current else str(number) for number in kept))
+
+
 def compact(store: Store, as_json: Json = False) -> None:
     """Write what is live into few segments under one index, and free the disk of all earlier versions."""
     from .._folders import require

@@ -109,6 +109,11 @@ def test_delete_rollback_compact_prune_and_diff(invoke, store, tmp_path):
     same = invoke("diff", store, store, "--version-a", "2")
     assert (same.code, same.out) == (0, "the same: 3; lowest cosine of their vectors 1.0\n")
 
+    assert invoke("versions", store, "--json").json == {
+        "schema": "compendia.versions/1",
+        "version": 5,
+        "kept": [1, 2, 3, 4, 5],
+    }
     assert invoke("prune", store, "--keep", "2", "--json").json["removed"] == [1, 2, 3]
     assert invoke("rollback", store, "2").code == 3
     assert invoke("compact", store, "--json").json["removed"] == [4]
@@ -139,6 +144,22 @@ def test_a_store_from_vectors_in_files(invoke, tmp_path):
     assert invoke("search", "parquet", "a question").code == 2
     other = invoke("build", "v.npy", "--out", "parquet")
     assert (other.code, "16 dimensions under l2" in other.err) == (2, True)
+
+
+def test_files_that_hold_no_vectors_are_refused(invoke, store, tmp_path):
+    np.save(tmp_path / "v.npy", np.ones((3, 256)))
+    table = pa.table({"id": ["a", None], "vector": [[1.0], [2.0]], "text": ["t", "u"]})
+    pq.write_table(table, tmp_path / "null-id.parquet")
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1 nothing")
+    for arguments, message in (
+        (("v.npy", "--out", store), "holds vectors of the encoder hashing"),
+        (("null-id.parquet", "--out", "a"), "row 1 has no id"),
+        (("null-id.parquet", "--out", "b", "--vectors", "text"), "holds string, not lists of numbers"),
+        (("null-id.parquet", "--out", "c", "--vectors", "vectr"), "vector"),
+        (("broken.parquet", "--out", "d"), "is not a Parquet file"),
+    ):
+        outcome = invoke("build", *arguments)
+        assert (outcome.code, message in outcome.err) == (2, True), outcome.err
 
 
 def test_vectors_that_cannot_be_stored_are_named(invoke, tmp_path):

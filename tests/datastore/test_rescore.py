@@ -296,7 +296,7 @@ def test_a_missing_malformed_or_shortened_file_is_refused(tmp_path):
     with pytest.raises(IntegrityError, match="cannot be read"):
         ExactVectors([file], 4, np.float16, "cosine")
     np.save(file.path, np.array([{"an": "object"}]), allow_pickle=True)
-    with pytest.raises(IntegrityError, match="no .npy file of numbers in C order"):
+    with pytest.raises(IntegrityError, match=r"no .npy file of numbers in C order"):
         ExactVectors([file], 4, np.float16, "cosine")
     np.save(file.path, np.zeros((10, 4), np.float16))
     file.path.write_bytes(file.path.read_bytes()[:-1])

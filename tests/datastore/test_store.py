@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from datastore import (
+    CompendiaError,
     Datastore,
     EncoderConfig,
     Hit,
@@ -375,3 +376,74 @@ def test_more_segments_than_a_shell_allows_files(make_store):
         store.close()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.mark.parametrize(
+    ("queries", "message"),
+    [
+        (np.ones(8), r"expected vectors of shape \(n, 8\), got \(8,\)"),
+        (np.array(["a"]), "expected vectors of shape"),
+        ([[1.0, 2.0], [3.0]], "must be numbers of one length"),
+        ([3], "query 0 is a int, not a string"),
+    ],
+)
+def test_queries_that_are_neither_words_nor_vectors(tmp_path, queries, message):
+    store = Datastore.create(tmp_path / "s", dimension=8)
+    store.add(np.eye(8))
+
+    with pytest.raises(UsageError, match=message):
+        store.search(queries)
+
+
+def test_vectors_as_lists_and_of_any_length_are_queries_too(tmp_path):
+    store = Datastore.create(tmp_path / "s", dimension=8)
+    store.add(np.eye(8) * 1e-25, ids=list("abcdefgh"))
+
+    for query in ([[0.0, 1, 0, 0, 0, 0, 0, 0]], np.eye(8)[1:2] * 1e-25, np.eye(8)[1:2] * 1e25):
+        assert store.search(query, k=1)[0][0].passage_id == "b"
+
+
+def test_a_mask_of_a_store_that_grew_from_nothing_is_kept(tmp_path):
+    store = Datastore.create(tmp_path / "s", dimension=8)
+    store.add(np.eye(8), metadata=[{"year": year} for year in range(8)])
+
+    store.search(np.eye(8)[:1], where="year > 3")
+
+    assert store.ram_bytes["masks"] > 0
+
+
+def test_a_refresh_never_goes_back(tmp_path):
+    store = Datastore.create(tmp_path / "s", dimension=8)
+    seen: list[int] = []
+
+    def grow(number: int) -> None:
+        for i in range(8):
+            while True:
+                try:
+                    store.add(np.eye(8)[:1], ids=[f"{number}-{i}"])
+                except CompendiaError as error:
+                    assert "writing" in str(error)  # noqa: PT017 (another thread is)
+                else:
+                    break
+            seen.append(store.version)
+
+    threads = [threading.Thread(target=grow, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(store) == 24
+    assert store.version == max(seen) == 25
+
+
+def test_versions_that_are_not_there(tmp_path):
+    store = Datastore.create(tmp_path / "s", dimension=8)
+    store.add(np.eye(8))
+
+    assert store.versions() == [1, 2]
+    with pytest.raises(NotFoundError, match="has no version 9") as error:
+        Datastore.open(store.path, version=9)
+    assert error.value.hint == "versions that are kept: 1, 2"
+    with pytest.raises(UsageError, match="version must be a whole number"):
+        Datastore.open(store.path, version="2")
