@@ -98,6 +98,15 @@ def top(
     return rows[kept], np.take_along_axis(scores, kept, axis=1)
 
 
+def some_missing(rows: NDArray[np.int64]) -> bool:
+    """Whether a line of (nq, m) has a -1, where those come last."""
+    if not rows.size:
+        return False
+    if len(rows) == 1:  # one query is the usual case, and where microseconds count
+        return bool(rows[0, -1] < 0)
+    return bool((rows[:, -1] < 0).any())
+
+
 def rank(
     rows: NDArray[np.int64], scores: NDArray[np.float32], k: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

@@ -21,7 +21,7 @@ from .checks import integer
 from .dense_part import DensePart, open_part, rows_of_segments
 from .errors import IntegrityError, NotFoundError, SearchTimeoutError
 from .filters import MaskCache, cache_bytes, mask_of
-from .hits import Hit, rank, top
+from .hits import Hit, rank, some_missing, top
 from .index.dense import Vectors
 from .manifest import Manifest, current_version, manifest_path, read_manifest, versions
 from .planning.costs import exact_rows_us, exact_scan_us
@@ -293,7 +293,7 @@ class Snapshot:
             rows = part.search(queries, setting.candidates, mask, setting.effort).ordinals
             # Without a filter fewer candidates than asked for are what the effort was measured with.
             expected = min(request.k if mask is None else setting.candidates, allowed)
-            if expected and rows[:, expected - 1].min(initial=0) < 0:
+            if some_missing(rows[:, :expected]):
                 lacking = rows[:, expected - 1] < 0
                 short = lacking if short is None else short | lacking
             proposed.append(rows)

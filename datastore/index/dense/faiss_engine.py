@@ -9,6 +9,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from ...hits import some_missing
 from . import Candidates, Metric
 
 # The threads of faiss' OpenMP do not survive a fork, and a child would wait for them for ever.
@@ -38,5 +39,7 @@ def run_search(
         np.ascontiguousarray(queries, dtype=np.float32), candidates, params=parameters
     )
     if index.metric_type == faiss.METRIC_L2:
-        scores = -scores
-    return Candidates(ordinals, np.where(ordinals < 0, -np.inf, scores).astype(np.float32))
+        np.negative(scores, out=scores)
+    if some_missing(ordinals):
+        scores[ordinals < 0] = -np.inf
+    return Candidates(ordinals, scores)

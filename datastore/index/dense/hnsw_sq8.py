@@ -6,6 +6,7 @@ option, since it costs a pass over the vectors.
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -155,7 +156,7 @@ class HnswIndex:
         return self._in_given_order(Candidates(ordinals, scores))
 
     def _visit(self, queries: NDArray[np.float32], candidates: int, visits: int) -> Candidates:
-        return run_search(self._index, queries, candidates, faiss.SearchParametersHNSW(efSearch=visits))
+        return run_search(self._index, queries, candidates, _parameters(visits))
 
     def _in_given_order(self, found: Candidates) -> Candidates:
         if self._order is None:
@@ -163,6 +164,12 @@ class HnswIndex:
         return found._replace(
             ordinals=np.where(found.ordinals < 0, -1, self._order[found.ordinals].astype(np.int64))
         )
+
+
+@cache
+def _parameters(visits: int) -> Any:
+    # Making one takes faiss 20 us; there are as many as there are efforts.
+    return faiss.SearchParametersHNSW(efSearch=visits)
 
 
 def _is_permutation(order: NDArray[np.int32], rows: int) -> bool:
