@@ -28,6 +28,7 @@ from .planning.costs import exact_rows_us, exact_scan_us
 from .recall.calibration import Setting
 from .segment import open_vectors
 
+_LEAST_MASK_BYTES = 64 << 10  # of a small store: too little to plan with
 # Bounds the arrays of candidates, and how long a search runs past its timeout.
 _QUERIES_PER_BLOCK = 256
 _ROWS_PER_BLOCK = 65_536
@@ -71,7 +72,7 @@ class Snapshot:
         self.manifest = manifest
         self.catalog: Catalog = Catalog(path, manifest, None if previous is None else previous.catalog)
         self.masks: MaskCache = MaskCache(0) if previous is None else previous.masks
-        self.masks.limit_bytes = cache_bytes(self.rows)
+        self.masks.limit_bytes = max(cache_bytes(self.rows), _LEAST_MASK_BYTES)
         self._combined: tuple[Mask | None, Mask] = (None, np.empty(0, dtype=np.bool_))
         self.vectors = open_exact_vectors(self.catalog, manifest)
         self.index_vectors = (

@@ -16,12 +16,12 @@ from datastore.errors import UsageError
 
 from .expressions import Kind
 
-_LEAST_BYTES, _MOST_BYTES = 64 << 10, 256 << 20
+_MOST_BYTES = 256 << 20
 
 
 def cache_bytes(rows: int) -> int:
     """What cached masks may take for a store of so many rows: one whole mask and some eight packed ones."""
-    return min(max(2 * rows, _LEAST_BYTES), _MOST_BYTES)
+    return min(2 * rows, _MOST_BYTES)
 
 
 ENTRY_BYTES = 512  # what a key and Python's objects around a mask take
