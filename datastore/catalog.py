@@ -37,6 +37,11 @@ class Catalog:
         self.first_rows = np.array(
             [0, *accumulate(entry.rows for entry in manifest.segments)], dtype=np.int64
         )
+        self.metadata_files = [
+            MetadataFile(segment.entry.id, segment.folder / "metadata.parquet", segment.entry.rows)
+            for segment in self.segments
+        ]
+        """What a filter is evaluated on, in row order."""
         self.live = self._live_rows(path, manifest)
         """(rows,) False where a row is deleted; None where none is."""
 
@@ -58,13 +63,6 @@ class Catalog:
         """Segment number and position of each row."""
         numbers = np.searchsorted(self.first_rows, rows, side="right") - 1
         return numbers, rows - self.first_rows[numbers]
-
-    def metadata_files(self) -> list[MetadataFile]:
-        """What a filter is evaluated on, in row order."""
-        return [
-            MetadataFile(segment.entry.id, segment.folder / "metadata.parquet", segment.entry.rows)
-            for segment in self.segments
-        ]
 
     def read_hits(self, rows: NDArray[np.int64], scores: NDArray[np.float32]) -> list[Hit]:
         """The passages of m rows with their (m,) scores, in the order given."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .checks import integer
 from .errors import UsageError
-from .index.dense.vectors import Metric
+from .index.dense.vectors import Metric, unit_vectors, vector_array
 from .snapshot import Request, Snapshot
 
 # A k of millions on a small store would only fill RAM with padding.
@@ -79,28 +79,6 @@ def check_texts(texts: Any, what: str = "query") -> list[str]:
     return checked
 
 
-def vector_array(vectors: Any, dimension: int) -> NDArray[np.floating[Any]]:
-    """Vectors, of whatever holds numbers, as an array.
-
-    Raises
-    ------
-    UsageError
-        If they are not (n, dimension) numbers.
-    """
-    try:
-        array = np.asarray(vectors)
-    except (ValueError, TypeError) as error:
-        raise UsageError(
-            f"vectors must be numbers of one length: {error}", hint=f"(n, {dimension})"
-        ) from error
-    if array.ndim != 2 or array.shape[1] != dimension or array.dtype.kind not in "fiu":
-        hint = "one vector is vector[None]" if array.shape == (dimension,) else None
-        raise UsageError(
-            f"expected vectors of shape (n, {dimension}), got {array.shape} {array.dtype}", hint=hint
-        )
-    return array
-
-
 def query_vectors(vectors: Any, dimension: int, metric: Metric) -> NDArray[np.float32]:
     """(n, d) query vectors as they are compared: for cosine, at length one.
 
@@ -123,7 +101,12 @@ def query_vectors(vectors: Any, dimension: int, metric: Metric) -> NDArray[np.fl
             raise UsageError("a query vector is not finite")
         return checked
     if not (lowest > 1e-30 and highest < np.inf):
-        return _unit(given.astype(np.float64))
+        # So long or so short that float32 cannot square them, or not to be compared at all.
+        if not np.isfinite(given).all():
+            raise UsageError("a query vector is not finite")
+        if not given.any(axis=1).all():
+            raise UsageError("a query vector is zero")
+        return unit_vectors(given).astype(np.float32)
     unit: NDArray[np.float32] = checked / np.sqrt(squares)[:, None]
     return unit
 
@@ -133,15 +116,3 @@ def _range(values: NDArray[np.float32]) -> tuple[float, float]:
     if len(values) == 1:
         return float(values[0]), float(values[0])
     return (float(values.min()), float(values.max())) if len(values) else (1.0, 1.0)
-
-
-def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Vectors so long or so short that float32 cannot square them."""
-    if not np.isfinite(vectors).all():
-        raise UsageError("a query vector is not finite")
-    largest = np.abs(vectors).max(axis=1, keepdims=True)
-    if not largest.all():
-        raise UsageError("a query vector is zero")
-    scaled = vectors / largest
-    unit: NDArray[np.float32] = (scaled / np.linalg.norm(scaled, axis=1, keepdims=True)).astype(np.float32)
-    return unit

@@ -149,7 +149,7 @@ class Snapshot:
         live = self.catalog.live
         if where is None:
             return live
-        chosen = mask_of(where, self.catalog.metadata_files(), self.masks)
+        chosen = mask_of(where, self.catalog.metadata_files, self.masks)
         if live is None:
             return chosen
         # The same array for the same filter: an index keeps what it found out about a mask by identity.

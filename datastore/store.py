@@ -23,10 +23,10 @@ from .errors import CompendiaError, IntegrityError, OverBudgetError, UsageError
 from .hits import Hit, Hits
 from .index.config import IndexConfig
 from .index.dense import Plan
-from .index.dense.vectors import Metric
+from .index.dense.vectors import Metric, vector_array
 from .manifest import Manifest, StoredEncoder, current_version, versions
 from .planning.planner import footprint, store_ram_bytes
-from .request import check_request, check_texts, is_text, query_vectors, vector_array
+from .request import check_request, check_texts, is_text, query_vectors
 from .segment import StoredType, hit_of
 from .snapshot import Snapshot, hold_version
 

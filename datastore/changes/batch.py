@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ..errors import UsageError
-from ..index.dense.vectors import Metric
+from ..index.dense.vectors import Metric, unit_vectors, vector_array
 from ..segment import FILTER_COLUMNS, Passage, StoredType, UnstorableVectorError, stored_vectors
 
 SEGMENT_ROWS = 131_072
@@ -77,8 +77,7 @@ def check_rows(
         If vectors are not (n, dimension) numbers, there are more or fewer ids, texts or metadata than vectors, or
         metadata is no list and no table.
     """
-    if vectors.ndim != 2 or vectors.shape[1] != dimension or vectors.dtype.kind not in "fiu":
-        raise UsageError(f"expected vectors of shape (n, {dimension}), got {vectors.shape} {vectors.dtype}")
+    vector_array(vectors, dimension)
     if metadata is not None and not isinstance(metadata, pa.Table | Sequence | np.ndarray):
         raise UsageError(
             f"metadata must be a list of one record a row, or a pyarrow.Table, got a {type(metadata).__name__}",
@@ -113,7 +112,8 @@ def batches(
     for start in range(0, len(vectors), SEGMENT_ROWS):
         stop = min(start + SEGMENT_ROWS, len(vectors))
         try:
-            stored = stored_vectors(_comparable(vectors[start:stop], metric), dtype)
+            part = vectors[start:stop]
+            stored = stored_vectors(unit_vectors(part) if metric == "cosine" else part, dtype)
         except UnstorableVectorError as error:
             raise UsageError(
                 f"the vector of row {start + error.row} (id {ids[start + error.row]!r}) {error.reason}",
@@ -125,20 +125,6 @@ def batches(
             for row, record in zip(range(start, stop), records, strict=True)
         ]
         yield Batch(stored, passages)
-
-
-def _comparable(vectors: NDArray[np.floating[Any]], metric: Metric) -> NDArray[np.floating[Any]]:
-    """Vectors as the metric compares them: for cosine, at length one."""
-    if metric != "cosine":
-        return vectors
-    wide = vectors.astype(np.float64)
-    with np.errstate(invalid="ignore"):
-        # Squares of numbers that are very large or small would leave the range of float64.
-        largest = np.abs(wide).max(axis=1, keepdims=True)
-        np.divide(wide, largest, out=wide, where=largest > 0)
-        lengths = np.linalg.norm(wide, axis=1, keepdims=True)
-        unit: NDArray[np.float64] = np.divide(wide, lengths, out=wide, where=lengths > 0)
-    return unit
 
 
 def _records(metadata: Metadata | None, start: int, stop: int) -> Sequence[Mapping[str, Any]]:

@@ -112,6 +112,7 @@ def add(
     with writer_lock(path):
         manifest = read_manifest(path)
         catalog = Catalog(path, manifest)
+        number = next_version(path)
         made: list[str] = []
         added: list[SegmentEntry] = []
         replaced: list[int] = []
@@ -120,9 +121,7 @@ def add(
             names = block.ids
             if names is None:
                 first = sum(entry.rows for entry in added)
-                names = [
-                    f"{next_version(path)}-{first + row}" for row in range(len(np.atleast_1d(block.vectors)))
-                ]
+                names = [f"{number}-{first + row}" for row in range(len(np.atleast_1d(block.vectors)))]
                 made += names
             names = check_ids(names)
             check_rows(block.vectors, names, block.texts, block.metadata, manifest.dimension)
@@ -142,7 +141,8 @@ def add(
                 metric=manifest.metric,
                 dtype=manifest.dtype,
             )
-            added += [_publish(path, batch, len(added) + number) for number, batch in enumerate(rows)]
+            for batch in rows:
+                added.append(_publish(path, batch, number, len(added)))
         if not added:
             return manifest, made
         if len(seen) > 1 and len(np.unique(np.concatenate(seen))) < sum(map(len, seen)):
@@ -155,11 +155,11 @@ def add(
         return _commit_folded(path, changed), made
 
 
-def _publish(path: Path, batch: Batch, number: int) -> SegmentEntry:
+def _publish(path: Path, batch: Batch, version: int, number: int) -> SegmentEntry:
     documents = len({(passage.source, passage.document_id) for passage in batch.passages})
     digest = xxhash.xxh3_64_hexdigest(np.ascontiguousarray(batch.vectors).data)
     # The same rows, added again after a crash, lead to the same folder.
-    key = content_key(next_version(path), number, digest, batch.passages)
+    key = content_key(version, number, digest, batch.passages)
 
     def fill(folder: Path) -> int:
         np.save(folder / "vectors.npy", batch.vectors)
@@ -216,7 +216,7 @@ def _distinct(ids: str | Sequence[str]) -> list[str]:
 
 
 def _matching(catalog: Catalog, where: str) -> NDArray[np.int64]:
-    mask = mask_of(where, catalog.metadata_files(), MaskCache(0))
+    mask = mask_of(where, catalog.metadata_files, MaskCache(0))
     return np.flatnonzero(mask if catalog.live is None else mask & catalog.live)
 
 

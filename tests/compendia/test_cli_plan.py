@@ -3,41 +3,17 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
-from typing import NamedTuple
+from functools import partial
 
 import pytest
-
-from compendia.cli import main
 
 pytestmark = pytest.mark.smoke
 
 
-class Outcome(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Plan = Callable[..., Outcome]
-
-
 @pytest.fixture
-def plan(monkeypatch, capsys) -> Plan:
+def plan(invoke):
     """`plan("--passages", "1M", …)` as typed."""
-
-    def run(*arguments: object) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["compendia", "plan", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit_:
-            main()
-        captured = capsys.readouterr()
-        code = exit_.value.code
-        assert isinstance(code, int)
-        assert "Traceback" not in captured.err
-        return Outcome(code, captured.out, captured.err)
-
-    return run
+    return partial(invoke, "plan")
 
 
 def test_the_json_of_a_plan(plan):

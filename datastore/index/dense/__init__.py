@@ -71,7 +71,7 @@ class DenseIndex(Protocol):
     ) -> Candidates:
         """The best `candidates` ordinals for each of (nq, d) queries, only where `mask` (n,) is true.
 
-        Under a mask, fewer than asked for come back when the effort did not reach more matches.
+        Fewer than asked for come back where the effort did not reach more that the mask allows.
         """
 
 

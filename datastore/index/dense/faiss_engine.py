@@ -38,7 +38,12 @@ def run_search(
     scores, ordinals = index.search(
         np.ascontiguousarray(queries, dtype=np.float32), candidates, params=parameters
     )
-    if index.metric_type == faiss.METRIC_L2:
+    return candidates_of(scores, ordinals, index.metric_type)
+
+
+def candidates_of(scores: NDArray[np.float32], ordinals: NDArray[np.int64], metric_type: int) -> Candidates:
+    """What faiss wrote into two arrays, which are changed."""
+    if metric_type == faiss.METRIC_L2:
         np.negative(scores, out=scores)
     if some_missing(ordinals):
         scores[ordinals < 0] = -np.inf

@@ -15,7 +15,6 @@ import ctypes
 import json
 import math
 import mmap
-import os
 import weakref
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -28,12 +27,9 @@ from numpy.typing import NDArray
 
 from ...arrays import read_header
 from ...errors import IntegrityError
-from ...hits import some_missing
 from . import Candidates, Footprint, Metric, Vectors
+from .faiss_engine import candidates_of, metric_type, selector
 from .kmeans import nearest, sample_rows, train_centroids
-
-# The threads of faiss' OpenMP do not survive a fork, and a child would wait for them for ever.
-os.register_at_fork(after_in_child=lambda: faiss.omp_set_num_threads(1))
 
 _ROUTER_FACTOR = 3  # proposals for each list that is probed: .999 of the best lists are among them
 _DEFAULT_EFFORT = 64
@@ -77,10 +73,6 @@ class Codec(Protocol):
 
     def table_bytes(self, metric: Metric) -> int:
         """Look-up tables for one list of one query; 0 where all lists of a query share them."""
-
-
-def faiss_metric(metric: Metric) -> Any:
-    return faiss.METRIC_L2 if metric == "l2" else faiss.METRIC_INNER_PRODUCT
 
 
 def default_lists(rows: int) -> int:
@@ -210,13 +202,11 @@ class _Router:
     ) -> None:
         dimension = centroids.shape[1]
         exact = centroids.astype(np.float32)
-        self._coarse = faiss.IndexPQFastScan(dimension, half_of(dimension), 4, faiss_metric(metric))
+        self._coarse = faiss.IndexPQFastScan(dimension, half_of(dimension), 4, metric_type(metric))
         load_codebooks(self._coarse.pq, codebooks)
         self._coarse.is_trained = True
         self._coarse.add(exact)
-        self._fine = faiss.IndexScalarQuantizer(
-            dimension, faiss.ScalarQuantizer.QT_fp16, faiss_metric(metric)
-        )
+        self._fine = faiss.IndexScalarQuantizer(dimension, faiss.ScalarQuantizer.QT_fp16, metric_type(metric))
         self._fine.train(exact)
         self._fine.add(exact)
         # faiss holds pointers only: the parts live as long as this object.
@@ -230,8 +220,7 @@ class _Router:
         if allowed is None:
             scores, numbers = self.index.search(queries, count)
         else:
-            selector = faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
-            parameters = faiss.SearchParameters(sel=selector)
+            parameters = faiss.SearchParameters(sel=selector(allowed))
             scores, numbers = self._fine.search(queries, count, params=parameters)
         return scores, numbers
 
@@ -247,6 +236,8 @@ class _Allowed(NamedTuple):
 
     rows: int
     matches: NDArray[np.int64]  # (lists,) rows of the mask in each
+    lists: NDArray[np.bool_] | None  # those that hold a row of the mask; None: all do
+    held: int  # how many that are
     selector: Any  # faiss.IDSelector
 
 
@@ -414,12 +405,11 @@ class IvfIndex:
         wanted: int,
     ) -> Candidates:
         """A scan under a mask, of more and more lists until there are as many candidates as wanted."""
-        lists = int(np.count_nonzero(allowed.matches))
-        probes = min(probes, lists)
+        probes = min(probes, allowed.held)
         found = self._scan(queries, candidates, probes, allowed)
         left = np.flatnonzero(found.ordinals[:, wanted - 1] < 0)
-        while len(left) and probes < lists:
-            probes = min(4 * probes, lists)
+        while len(left) and probes < allowed.held:
+            probes = min(4 * probes, allowed.held)
             found.ordinals[left], found.scores[left] = self._scan(queries[left], candidates, probes, allowed)
             left = left[found.ordinals[left, wanted - 1] < 0]
         return found
@@ -453,9 +443,7 @@ class IvfIndex:
         step = max(1, _TABLE_BYTES // table_bytes) if table_bytes else max(1, len(queries))
         for start in range(0, len(queries), step):
             part = queries[start : start + step]
-            distances, numbers = self._router.choose(
-                part, probes, None if allowed is None else allowed.matches > 0
-            )
+            distances, numbers = self._router.choose(part, probes, None if allowed is None else allowed.lists)
             # The wrapper of this method takes no parameters, so the call behind it.
             index.search_preassigned_c(
                 len(part),
@@ -468,11 +456,7 @@ class IvfIndex:
                 False,
                 parameters,
             )
-        if self._metric == "l2":
-            np.negative(scores, out=scores)  # faiss gives squared distances
-        if some_missing(ordinals):
-            scores[ordinals < 0] = -np.inf
-        return Candidates(ordinals, scores)
+        return candidates_of(scores, ordinals, metric_type(self._metric))
 
     def _understand(self, mask: NDArray[np.bool_]) -> _Allowed:
         kept = self._mask
@@ -481,8 +465,9 @@ class IvfIndex:
         ends = np.cumsum(self._sizes)
         counts = np.concatenate([[0], np.cumsum(mask[np.concatenate(self._ordinals)])])
         matches = counts[ends] - counts[ends - self._sizes]
-        selector = faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))
-        allowed = _Allowed(int(np.count_nonzero(mask)), matches, selector)
+        held = matches > 0
+        lists = None if held.all() else held
+        allowed = _Allowed(int(matches.sum()), matches, lists, int(np.count_nonzero(held)), selector(mask))
         if not mask.flags.writeable:
             self._mask = (weakref.ref(mask), allowed)
         return allowed

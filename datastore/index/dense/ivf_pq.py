@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from ...errors import UsageError
 from . import Footprint, Metric, Vectors
+from .faiss_engine import metric_type
 from .ivf import (
     IvfIndex,
     Layout,
     build_lists,
     default_lists,
-    faiss_metric,
     half_of,
     lists_footprint,
     load_codebooks,
@@ -65,7 +65,7 @@ class PqCodec:
         own_lists = False
         block = (32,) if self.bits == 4 else ()
         index = kind(
-            router, router.d, lists, self.subquantizers, self.bits, faiss_metric(metric), *block, own_lists
+            router, router.d, lists, self.subquantizers, self.bits, metric_type(metric), *block, own_lists
         )
         index.by_residual = True
         load_codebooks(index.pq, codebooks)

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from ...errors import UsageError
 from . import Footprint, Metric, Vectors
-from .ivf import IvfIndex, Layout, build_lists, default_lists, faiss_metric, lists_footprint
+from .faiss_engine import metric_type
+from .ivf import IvfIndex, Layout, build_lists, default_lists, lists_footprint
 
 _QUERY_BITS = 8
 
@@ -44,7 +45,7 @@ class RabitqCodec:
         codebooks: NDArray[np.float32],  # noqa: ARG002 (there are none)
     ) -> tuple[Any, Any]:
         own_lists = False
-        index = faiss.IndexIVFRaBitQ(router, router.d, lists, faiss_metric(metric), own_lists, self.bits)
+        index = faiss.IndexIVFRaBitQ(router, router.d, lists, metric_type(metric), own_lists, self.bits)
         index.qb = _QUERY_BITS
         index.is_trained = True
         return index, index

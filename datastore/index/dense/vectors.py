@@ -8,6 +8,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ...errors import UsageError
+
 Metric = Literal["cosine", "inner_product", "l2"]
 """How vectors are compared; higher scores are better for all: `cosine` is the inner product of vectors that are stored
 at length one, `l2` is the negative squared distance."""
@@ -49,3 +51,37 @@ class Vectors:
             return self.take(np.arange(self.rows))
         drawn = np.random.default_rng(seed).choice(self.rows, count, replace=False, shuffle=False)
         return self.take(np.sort(drawn))
+
+
+def vector_array(vectors: Any, dimension: int) -> NDArray[np.floating[Any]]:
+    """Vectors, of whatever holds numbers, as an array.
+
+    Raises
+    ------
+    UsageError
+        If they are not (n, dimension) numbers.
+    """
+    try:
+        array = np.asarray(vectors)
+    except (ValueError, TypeError) as error:
+        raise UsageError(
+            f"vectors must be numbers of one length: {error}", hint=f"(n, {dimension})"
+        ) from error
+    if array.ndim != 2 or array.shape[1] != dimension or array.dtype.kind not in "fiu":
+        hint = "one vector is vector[None]" if array.shape == (dimension,) else None
+        raise UsageError(
+            f"expected vectors of shape (n, {dimension}), got {array.shape} {array.dtype}", hint=hint
+        )
+    return array
+
+
+def unit_vectors(vectors: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """(n, d) vectors at length one, however long or short they are; zero vectors stay zero."""
+    wide = vectors.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        # Squares of numbers that are very large or small would leave the range of float64.
+        largest = np.abs(wide).max(axis=1, keepdims=True)
+        np.divide(wide, largest, out=wide, where=largest > 0)
+        lengths = np.linalg.norm(wide, axis=1, keepdims=True)
+        unit: NDArray[np.float64] = np.divide(wide, lengths, out=wide, where=lengths > 0)
+    return unit
