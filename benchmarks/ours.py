@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
-from engines import Point, Propose, Setup
+from engines import COARSE_CODES, FINE_CODES, Point, Propose, Setup
 from measure import K, Search
 from numpy.typing import NDArray
 
@@ -21,34 +21,12 @@ from datastore.text import words
 MODULE = __name__
 PACKAGES = ("turbovec", *(f"datastore.index.dense.{family}" for family in FAMILIES))
 
-_LISTS = [
-    Point(8, 20),
-    Point(16, 30),
-    Point(32, 30),
-    Point(64, 40),
-    Point(128, 50),
-    Point(256, 60),
-    Point(512, 80),
-]
-
 SETUPS = {
     "Compendia flat": Setup(
         {"family": "flat", "bits": 4}, [Point(0, count) for count in (10, 12, 15, 20, 30, 40)], rescored=True
     ),
-    "Compendia ivf_pq d/2": Setup({"family": "ivf_pq"}, _LISTS, rescored=True),
-    "Compendia ivf_pq d/4": Setup(
-        {"family": "ivf_pq", "subquantizers": 96},
-        [
-            Point(8, 80),
-            Point(16, 120),
-            Point(32, 150),
-            Point(64, 300),
-            Point(128, 400),
-            Point(256, 500),
-            Point(512, 800),
-        ],
-        rescored=True,
-    ),
+    "Compendia ivf_pq d/2": Setup({"family": "ivf_pq"}, FINE_CODES, rescored=True),
+    "Compendia ivf_pq d/4": Setup({"family": "ivf_pq", "subquantizers": 96}, COARSE_CODES, rescored=True),
     "Compendia ivf_rabitq 1 bit": Setup(
         {"family": "ivf_rabitq", "bits": 1},
         [

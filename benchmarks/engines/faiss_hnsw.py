@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from . import Point, Propose, Setup, blocks, sample
+from . import Point, Propose, Setup
+from .faiss_files import fill, read
 
 PACKAGES = ("faiss",)
 
@@ -32,15 +32,11 @@ def build(
 ) -> None:
     index = faiss.index_factory(vectors.shape[1], f"HNSW{links},{storage}", faiss.METRIC_INNER_PRODUCT)
     index.hnsw.efConstruction = construction
-    index.train(sample(vectors, _TRAINING_ROWS))
-    for block in blocks(vectors):
-        index.add(block)
-    faiss.write_index(index, str(folder / "index.faiss"))
+    fill(index, vectors, _TRAINING_ROWS, folder)
 
 
 def open_engine(folder: Path) -> Propose:
-    faiss.omp_set_num_threads(1)
-    index: Any = faiss.read_index(str(folder / "index.faiss"))
+    index = read(folder)
 
     def propose(queries: NDArray[np.float32], effort: int, count: int) -> NDArray[np.int64]:
         index.hnsw.efSearch = effort

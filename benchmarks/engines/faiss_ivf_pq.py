@@ -3,38 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from . import Point, Propose, Setup, blocks, lists_for, sample
+from . import COARSE_CODES, FINE_CODES, Point, Propose, Setup, lists_for
+from .faiss_files import fill, read
 
 PACKAGES = ("faiss",)
 
-_FINE = [
-    Point(8, 20),
-    Point(16, 30),
-    Point(32, 30),
-    Point(64, 40),
-    Point(128, 50),
-    Point(256, 60),
-    Point(512, 80),
-]
-_COARSE = [
-    Point(8, 80),
-    Point(16, 120),
-    Point(32, 150),
-    Point(64, 300),
-    Point(128, 400),
-    Point(256, 500),
-    Point(512, 800),
-]
-
 SETUPS = {
-    "faiss IVF-PQ d/2 IP": Setup({"divisor": 2, "metric": "inner_product"}, _FINE, rescored=True),
-    "faiss IVF-PQ d/4 IP": Setup({"divisor": 4, "metric": "inner_product"}, _COARSE, rescored=True),
+    "faiss IVF-PQ d/2 IP": Setup({"divisor": 2, "metric": "inner_product"}, FINE_CODES, rescored=True),
+    "faiss IVF-PQ d/4 IP": Setup({"divisor": 4, "metric": "inner_product"}, COARSE_CODES, rescored=True),
     # As the factory string gives it: residuals and L2.
     "faiss IVF-PQ d/2 L2": Setup(
         {"divisor": 2, "metric": "l2"},
@@ -60,15 +41,11 @@ def build(vectors: NDArray[np.float16], folder: Path, *, divisor: int, metric: s
         f"IVF{lists},PQ{dimension // divisor}x4fs",
         faiss.METRIC_INNER_PRODUCT if metric == "inner_product" else faiss.METRIC_L2,
     )
-    index.train(sample(vectors, 50 * lists))
-    for block in blocks(vectors):
-        index.add(block)
-    faiss.write_index(index, str(folder / "index.faiss"))
+    fill(index, vectors, 50 * lists, folder)
 
 
 def open_engine(folder: Path) -> Propose:
-    faiss.omp_set_num_threads(1)
-    index: Any = faiss.read_index(str(folder / "index.faiss"))
+    index = read(folder)
 
     def propose(queries: NDArray[np.float32], effort: int, count: int) -> NDArray[np.int64]:
         index.nprobe = effort

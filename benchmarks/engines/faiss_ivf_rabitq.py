@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from . import Point, Propose, Setup, blocks, lists_for, sample
+from . import Point, Propose, Setup, lists_for
+from .faiss_files import fill, read
 
 PACKAGES = ("faiss",)
 
@@ -36,15 +36,11 @@ def build(vectors: NDArray[np.float16], folder: Path) -> None:
     dimension = vectors.shape[1]
     lists = lists_for(len(vectors))
     index = faiss.index_factory(dimension, f"RR{dimension},IVF{lists},RaBitQ", faiss.METRIC_INNER_PRODUCT)
-    index.train(sample(vectors, 50 * lists))
-    for block in blocks(vectors):
-        index.add(block)
-    faiss.write_index(index, str(folder / "index.faiss"))
+    fill(index, vectors, 50 * lists, folder)
 
 
 def open_engine(folder: Path) -> Propose:
-    faiss.omp_set_num_threads(1)
-    index: Any = faiss.read_index(str(folder / "index.faiss"))
+    index = read(folder)
 
     def propose(queries: NDArray[np.float32], effort: int, count: int) -> NDArray[np.int64]:
         inner = faiss.IVFRaBitQSearchParameters(nprobe=effort, qb=_QUERY_BITS, centered=False)
