@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         SearchTimeoutError,
         UsageError,
     )
-    from retrievers import bm25, dense, parse, rrf, weighted
+    from retrievers import bm25, decontaminated, dense, parse, rrf, weighted
 
     __version__: str
 
@@ -42,13 +42,14 @@ __all__ = [
     "SearchTimeoutError",
     "UsageError",
     "bm25",
+    "decontaminated",
     "dense",
     "parse",
     "rrf",
     "weighted",
 ]
 
-_RETRIEVERS = {"bm25", "dense", "parse", "rrf", "weighted"}
+_RETRIEVERS = {"bm25", "decontaminated", "dense", "parse", "rrf", "weighted"}
 
 check("datastore")
 

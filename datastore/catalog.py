@@ -85,15 +85,15 @@ class Catalog:
                 if self.live is None or self.live[row]:
                     yield row, passage
 
-    def find_passages(self, ids: Sequence[str]) -> dict[str, tuple[int, Passage]]:
-        """Row and passage of each passage id that is there."""
+    def find_passages(self, ids: Sequence[str]) -> dict[str, tuple[int, Hit]]:
+        """Row and passage, without a score, of each passage id that is there."""
         hashes = hash_ids(ids)
-        found: dict[str, tuple[int, Passage]] = {}
+        found: dict[str, tuple[int, Hit]] = {}
         # An id may stand in several segments, deleted in all but one.
         for first, segment in zip(self.first_rows.tolist(), self.segments, strict=False):
-            for position, passage in segment.find_passages(ids, hashes):
+            for position, hit in segment.find_passages(ids, hashes):
                 if self.live is None or self.live[first + position]:
-                    found[passage.passage_id] = first + position, passage
+                    found[hit.passage_id] = first + position, hit
             if len(found) == len(ids):
                 break
         return found

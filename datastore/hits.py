@@ -122,7 +122,7 @@ def rank(
         ties = np.where(absent, np.iinfo(np.int64).max, rows)
     if len(rows) == 1:  # one query is the usual case, and where microseconds count
         best = np.lexsort((ties[0], -scores[0]))[:k]
-        rows, scores = rows[:, best], scores[:, best]
+        rows, scores = rows[0].take(best)[None], scores[0].take(best)[None]
     else:
         order = np.lexsort((ties, -scores), axis=-1)[:, :k]
         rows, scores = np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,12 @@ from .store import Datastore
 
 _ROWS_FOR_AN_ESTIMATE = 1_000
 SCHEMA = "compendia.info/1"
-_KINDS = {
+_KINDS = {  # of a segment's files
     "passages.arrow": "text",
     "metadata.parquet": "metadata",
     "passage_ids.npy": "lookups",
     "document_ids.npy": "lookups",
+    "dedup.npy": "lookups",
     "vectors.npy": "vectors",
     "exact_vectors.npy": "vectors",
 }
@@ -31,12 +33,7 @@ _KINDS = {
 def describe(store: Datastore) -> dict[str, Any]:
     """Passages, documents, bytes in RAM and on disk by component, sources, encoder and indexes; JSON-able."""
     manifest = store.manifest
-    disk: Counter[str] = Counter()
-    for segment in manifest.segments:
-        for name, entry in segment.files.items():
-            disk[_KINDS.get(name, "other")] += entry.bytes
-    disk["indexes"] = sum(entry.bytes for index in manifest.indexes for entry in index.files.values())
-    ram = store.ram_bytes
+    disk, ram = _disk_bytes(store), store.ram_bytes
     account = read_account(store) if manifest.build is not None else None
     return {
         "schema": SCHEMA,
@@ -66,8 +63,41 @@ def describe(store: Datastore) -> dict[str, Any]:
             }
             for index, part in zip(manifest.indexes, store.snapshot.parts, strict=True)
         ],
-        "build": {key: account[key] for key in ("finished", "executor", "seconds")} if account else None,
+        "build": {
+            **{key: account[key] for key in ("finished", "executor", "seconds")},
+            # What was added, changed or deleted by hand afterwards is not in the sources above.
+            "changed_since": manifest.recipe_hash is None,
+        }
+        if account
+        else None,
     }
+
+
+def _disk_bytes(store: Datastore) -> dict[str, int]:
+    """What the open version needs, by kind; then all else that is in the folder."""
+    manifest = store.manifest
+    disk: Counter[str] = Counter()
+    for segment in manifest.segments:
+        for name, entry in segment.files.items():
+            disk[_KINDS.get(name, "other")] += entry.bytes
+        if segment.deletes is not None:
+            disk["deletes"] += segment.deletes.bytes
+    disk["indexes"] = sum(entry.bytes for index in manifest.indexes for entry in index.files.values())
+    if manifest.calibration is not None:
+        disk["calibration"] = manifest.calibration.bytes
+    data = sum(_folder_bytes(store.path / part) for part in ("segments", "indexes", "deletes", "calibration"))
+    disk["other versions"] = max(data - disk.total(), 0)
+    disk["other"] += max(_folder_bytes(store.path) - data, 0)  # manifests, accounts of builds, work under way
+    return dict(disk)
+
+
+def _folder_bytes(folder: Path) -> int:
+    """Of all files in it; what a writer removes meanwhile does not count."""
+    total = 0
+    for file in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            total += file.stat().st_size if file.is_file() else 0
+    return total
 
 
 def _documents(store: Datastore) -> int:

@@ -32,14 +32,15 @@ def write_lookup(path: Path, ids: Sequence[str]) -> None:
 
 def positions_of(table: Table, hashes: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Which of the m hashes (numbers 0..m-1) stand at which positions, as two (p,) arrays; in no order."""
-    first = np.searchsorted(table[0], hashes, side="left")
-    # Reading beyond the first match would touch pages; most hashes have one match or none.
-    known = np.flatnonzero(first < table.shape[1])
-    known = known[table[0][first[known]] == hashes[known]]
-    if not len(known):
-        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+    known = first = np.empty(0, dtype=np.int64)
+    ordered, positions = table
+    if len(ordered):
+        first = ordered.searchsorted(hashes)
+        # Reading beyond the first match would touch pages; most hashes have one match or none.
+        known = np.flatnonzero(ordered.take(first, mode="clip") == hashes)
+    if not len(known):  # the usual case: an id is in one segment of many
+        return known, known
     first = first[known]
-    counts = np.searchsorted(table[0], hashes[known], side="right") - first
-    numbers = np.repeat(known, counts)
+    counts = ordered.searchsorted(hashes[known], side="right") - first
     offsets = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    return numbers, table[1][np.repeat(first, counts) + offsets].astype(np.int64)
+    return np.repeat(known, counts), positions[np.repeat(first, counts) + offsets].astype(np.int64)

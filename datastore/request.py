@@ -14,8 +14,8 @@ from .errors import UsageError
 from .index.dense.vectors import Metric, unit_vectors, vector_array
 from .snapshot import Request, Snapshot
 
-# A k of millions on a small store would only fill RAM with padding.
-_LARGEST_K = 100_000
+LARGEST_K = 100_000
+"""Of a store with fewer rows: a k of millions would only fill RAM with padding."""
 _NUMBERS = (float, int, np.floating, np.integer)
 
 
@@ -36,8 +36,8 @@ def check_request(
         If one is out of range.
     """
     k = integer("k", k, at_least=1)
-    if k > max(snapshot.rows, _LARGEST_K):
-        raise UsageError(f"k must be at most {max(snapshot.rows, _LARGEST_K):,} for this store, got {k:,}")
+    if k > max(snapshot.rows, LARGEST_K):
+        raise UsageError(f"k must be at most {max(snapshot.rows, LARGEST_K):,} for this store, got {k:,}")
     if candidates is not None and (candidates := integer("candidates", candidates, at_least=1)) < k:
         raise UsageError(f"candidates must be at least k = {k}, got {candidates}")
     if effort is not None:
@@ -50,6 +50,26 @@ def check_request(
         raise UsageError("fused scores need a store with two encoders", hint="exact_encoder: in its recipe")
     deadline = float("inf") if timeout_s is None else time.monotonic() + float(timeout_s)
     return Request(k, float(recall), candidates, effort, fused, deadline)
+
+
+def check_rows(snapshot: Snapshot, rows: Any) -> NDArray[np.int64]:
+    """The rows as numbers.
+
+    Raises
+    ------
+    UsageError
+        If they are not (m,) whole numbers, or the version has no such row.
+    """
+    given = np.asarray(rows)
+    if given.ndim != 1 or (given.size and given.dtype.kind not in "iu"):
+        raise UsageError(f"rows must be (m,) whole numbers, got {given.shape} {given.dtype}")
+    beyond = given[(given < 0) | (given >= snapshot.rows)]
+    if len(beyond):
+        raise UsageError(
+            f"version {snapshot.version} has {snapshot.rows:,} rows from 0, there is no row {beyond[0]}",
+            hint="the rows of hits are valid in their own version alone: Datastore.open(path, version=hits.version)",
+        )
+    return given.astype(np.int64, copy=False)
 
 
 def is_text(queries: Any) -> bool:

@@ -87,8 +87,9 @@ class ExactVectors:
         counts = np.array([file.rows for file in files], dtype=np.int64)
         slots = -(-(self._header + counts * self._row_bytes) // slot)
         firsts = (np.cumsum(slots) - slots) * (slot // self._row_bytes)
-        self._ends = np.cumsum(counts)
-        self._gaps = firsts - (self._ends - counts)  # place on the grid = row + gap of its file
+        ends = np.cumsum(counts)
+        self._ends = ends[:-1]  # of all files but the last
+        self._gaps = firsts - (ends - counts)  # place on the grid = row + gap of its file
         self.rows = int(counts.sum())
         # Reserves the range. The files in it are unmapped with it, when the last array over it goes.
         memory = mmap.mmap(-1, max(int(slots.sum()) * slot, slot), mmap.MAP_PRIVATE, mmap.PROT_READ)
@@ -114,8 +115,10 @@ class ExactVectors:
             If a row is beyond the last.
         """
         grid, queries = self._open_grid(), np.ascontiguousarray(queries, dtype=np.float32)
-        scores = np.full(rows.shape, -np.inf, dtype=np.float32)
         some_absent = rows.size > 0 and rows.min() < 0
+        if len(rows) == 1 and not some_absent:  # the usual case, and where microseconds count
+            return self._scores_at(grid, queries, self._places(rows[0]))
+        scores = np.full(rows.shape, -np.inf, dtype=np.float32)
         places = rows if some_absent else self._places(rows)
         for line, query, own in zip(scores, queries, places, strict=True):
             if some_absent:
@@ -145,10 +148,9 @@ class ExactVectors:
 
     def _places(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Where rows lie on the grid; beyond its end for those beyond the last row."""
-        if len(self._ends) < 2:
+        if not len(self._ends):
             return rows
-        files = np.searchsorted(self._ends[:-1], rows, side="right")
-        return rows + self._gaps[files]
+        return rows + self._gaps.take(self._ends.searchsorted(rows, side="right"))
 
     def _scores_at(
         self, grid: Stored, queries: NDArray[np.float32], places: NDArray[np.int64]

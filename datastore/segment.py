@@ -4,6 +4,9 @@ passages.arrow     Arrow IPC, LZ4, 32 rows a record batch: all that a Hit return
 metadata.parquet   one row a passage: the columns one can filter and count by
 passage_ids.npy    sorted hashes of passage ids with positions, and
 document_ids.npy   the same of document ids: lookups without a scan
+dedup.npy          (documents, 3) uint64, of what a build made: position of the document's first row, and xxh3-128 of its
+                   text without case and white space; (documents, 4 + b) if the build looked for near-copies: what
+                   names the settings of its MinHash, and the hashes of b bands
 vectors.npy        (n, d) float16 or float32, C order; row i is passage i
 exact_vectors.npy  the same from a second encoder, where the store has one
 """
@@ -11,6 +14,7 @@ exact_vectors.npy  the same from a second encoder, where the store has one
 from __future__ import annotations
 
 import json
+import math
 import os
 import threading
 import weakref
@@ -49,8 +53,13 @@ PASSAGES = pa.schema(
         pa.field("metadata", pa.string(), nullable=False),  # JSON object: keeps a value's type
     ]
 )
+_HIT_COLUMNS = [
+    PASSAGES.get_field_index(name)
+    for name in ("passage_id", "document_id", "source", "title", "text", "metadata")
+]
 FILTER_COLUMNS = ("passage_id", "document_id", "source", "title", "ordinal")
 PASSAGE_FILES = ("passages.arrow", "metadata.parquet", "passage_ids.npy", "document_ids.npy")
+DEDUP_FILE = "dedup.npy"
 VECTORS_FILE = "vectors.npy"
 EXACT_VECTORS_FILE = "exact_vectors.npy"
 
@@ -161,19 +170,6 @@ def describe_files(folder: Path) -> dict[str, FileEntry]:
     }
 
 
-def hit_of(passage: Passage, score: float) -> Hit:
-    """A passage as what a query gives back."""
-    return Hit(
-        passage_id=passage.passage_id,
-        document_id=passage.document_id,
-        source=passage.source,
-        title=passage.title,
-        score=score,
-        text=passage.text,
-        metadata=passage.metadata,
-    )
-
-
 class Segment:
     """An open segment: its files are mapped, nothing is read until asked for.
 
@@ -205,14 +201,21 @@ class Segment:
         IntegrityError
             If there is none, or the file is damaged.
         """
+        return Passage._make(self._read(position, range(len(PASSAGES))))
+
+    def _read(self, position: int, columns: Iterable[int]) -> list[Any]:
+        """Values of one row, metadata as a mapping; that is the last of `columns`."""
         number, row = divmod(position, ROWS_PER_BATCH)
         with self._reading():
             with self._lock:
                 batch = self._passages.get_batch(number)
-            batch.validate(full=True)  # Arrow follows offsets that are out of bounds
-            values: list[Any] = [batch.column(i)[row].as_py() for i in range(len(PASSAGES))]
+            if not 0 <= row < batch.num_rows:
+                raise IndexError(f"there is no row {position}")
+            passage = batch.slice(row, 1)
+            passage.validate(full=True)  # Arrow follows offsets that are out of bounds
+            values: list[Any] = [passage.column(i)[0].as_py() for i in columns]
             values[-1] = json.loads(values[-1])
-        return Passage._make(values)
+        return values
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -231,8 +234,9 @@ class Segment:
             raise _unreadable(self.folder, self.entry, error) from error
 
     def read_hit(self, position: int, score: float) -> Hit:
-        """The passage at a position, as a Hit."""
-        return hit_of(self.read_passage(position), score)
+        """The passage at a position, as a Hit; see `read_passage`."""
+        passage_id, document_id, source, title, text, metadata = self._read(position, _HIT_COLUMNS)
+        return Hit(passage_id, document_id, source, title, score, text, metadata)
 
     def read_column(self, name: str) -> list[Any]:
         """One column of all passages, in order; the others are not decompressed."""
@@ -262,13 +266,13 @@ class Segment:
             self._source.seek(0)
             return self._source.read_buffer()
 
-    def find_passages(self, ids: Sequence[str], hashes: NDArray[np.uint64]) -> Iterator[tuple[int, Passage]]:
-        """The ids that this segment holds, as positions and passages; `hashes` are theirs."""
+    def find_passages(self, ids: Sequence[str], hashes: NDArray[np.uint64]) -> Iterator[tuple[int, Hit]]:
+        """The ids that this segment holds, as positions and passages without a score; `hashes` are theirs."""
         numbers, positions = positions_of(self._passage_ids, hashes)
         for number, position in zip(numbers.tolist(), positions.tolist(), strict=True):
-            passage = self.read_passage(position)
-            if passage.passage_id == ids[number]:
-                yield position, passage
+            hit = self.read_hit(position, math.nan)
+            if hit.passage_id == ids[number]:
+                yield position, hit
 
     def positions_of_documents(self, ids: Sequence[str]) -> NDArray[np.int64]:
         """(p,) positions of all passages of these documents, ascending."""

@@ -26,8 +26,8 @@ from .index.dense import Plan
 from .index.dense.vectors import Metric, vector_array
 from .manifest import Manifest, StoredEncoder, current_version, versions
 from .planning.planner import footprint, store_ram_bytes
-from .request import check_request, check_texts, is_text, query_vectors
-from .segment import StoredType, hit_of
+from .request import check_request, check_rows, check_texts, is_text, query_vectors
+from .segment import StoredType
 from .snapshot import Snapshot, hold_version
 
 _DEFAULT_RECALL = 0.95
@@ -252,16 +252,11 @@ class Datastore:
         with self._lock:
             if role not in self._encoders:
                 encoder = load_encoder(config or stored.config)
-                expected, got = stored.fingerprint.model_dump(), encoder.fingerprint.model_dump()
-                # A model may be moved to another place; its weights, limits and arithmetic may not change.
-                differing = [key for key in expected if key != "model" and expected[key] != got[key]]
-                if differing:
-                    details = ", ".join(
-                        f"{key} {got[key]!r} instead of {expected[key]!r}" for key in differing
-                    )
+                differences = stored.fingerprint.differences(encoder.fingerprint)
+                if differences:
                     name = (config or stored.config).model
                     raise IntegrityError(
-                        f"the encoder {name!r} is not the one that built {self.path}: {details}",
+                        f"the encoder {name!r} is not the one that built {self.path}: {differences}",
                         hint=f'Datastore.open(path, encoder="<the place of {stored.fingerprint.model}>")',
                     )
                 self._encoders[role] = encoder
@@ -361,6 +356,32 @@ class Datastore:
         hits = Hits(snapshot.version, found.rows, found.scores, snapshot, timings, found.route)
         return hits[0] if isinstance(queries, str) else hits
 
+    @overload
+    async def asearch(  # type: ignore[overload-overlap]  # as in `search`
+        self,
+        queries: str,
+        k: int = 10,
+        *,
+        recall: float = _DEFAULT_RECALL,
+        where: str | None = None,
+        candidates: int | None = None,
+        effort: int | None = None,
+        fused: bool = False,
+        timeout_s: float | None = None,
+    ) -> list[Hit]: ...
+    @overload
+    async def asearch(
+        self,
+        queries: Sequence[str] | Sequence[Sequence[float]] | NDArray[np.floating[Any]],
+        k: int = 10,
+        *,
+        recall: float = _DEFAULT_RECALL,
+        where: str | None = None,
+        candidates: int | None = None,
+        effort: int | None = None,
+        fused: bool = False,
+        timeout_s: float | None = None,
+    ) -> Hits: ...
     async def asearch(self, queries: Queries, k: int = 10, **options: Any) -> list[Hit] | Hits:
         """`search` on a thread of its own: the event loop goes on meanwhile."""
         return await asyncio.to_thread(partial(self.search, queries, k, **options))
@@ -369,15 +390,29 @@ class Datastore:
         """The passages with these ids, in their order, without those that are not there; the score is not a number."""
         names = [ids] if isinstance(ids, str) else [str(name) for name in ids]
         found = self.snapshot.catalog.find_passages(names)
-        return [hit_of(found[name][1], float("nan")) for name in names if name in found]
+        return [found[name][1] for name in names if name in found]
 
     def read_vectors(self, rows: NDArray[np.int64]) -> NDArray[np.floating[Any]]:
-        """(m, d) exact vectors of m rows, as they are stored."""
-        return self.snapshot.vectors.take(rows)
+        """(m, d) exact vectors of m rows of the open version, as they are stored.
+
+        Raises
+        ------
+        UsageError
+            If the version has no such row.
+        """
+        snapshot = self.snapshot
+        return snapshot.vectors.take(check_rows(snapshot, rows))
 
     def read_hits(self, rows: NDArray[np.int64], scores: NDArray[np.float32]) -> list[Hit]:
-        """The passages of m rows of the open version with their (m,) scores, in the order given."""
-        return self.snapshot.read_hits(rows, scores)
+        """The passages of m rows of the open version with their (m,) scores, in the order given.
+
+        Raises
+        ------
+        UsageError
+            If the version has no such row.
+        """
+        snapshot = self.snapshot
+        return snapshot.read_hits(check_rows(snapshot, rows), scores)
 
     def read_column(self, name: str) -> list[Any]:
         """A column of `datastore.segment.PASSAGES` for all rows, in row order, deleted ones included."""
@@ -437,8 +472,8 @@ class Datastore:
             raise UsageError(
                 "a store with two encoders is built, not added to", hint="compendia build RECIPE"
             )
-        if ids is not None:
-            ids = check_ids(ids)
+        if ids is not None and not isinstance(ids, str):
+            ids = [*ids]
         if texts is not None:
             if isinstance(texts, str):
                 raise UsageError("texts must be a list of strings", hint="texts=[…]")
@@ -452,6 +487,7 @@ class Datastore:
                 f"{self.path} has no encoder: its vectors come from elsewhere", hint="add(vectors=…, texts=…)"
             )
         else:
+            ids = None if ids is None else check_ids(ids)  # before seconds go into embedding
             rows = self.encoder.encode_passages(check_texts(texts, "text"))
         # To make queries from the passages, with which recall is measured; once they are there they stay.
         draws = texts is not None and manifest.encoder is not None and manifest.calibration is None
@@ -459,7 +495,7 @@ class Datastore:
         block = edit.Rows(rows, ids, texts, metadata)
         _, made = edit.add(self.path, [block], replace=replace, encoder=encoder)
         self.refresh()
-        return made if ids is None else list(ids)
+        return made if ids is None else [*map(str, ids)]  # NumPy's strings too
 
     def delete(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from .catalog import open_exact_vectors
 from .changes.fold import read_queries
-from .errors import CompendiaError
+from .encoders import load_encoder
+from .errors import CompendiaError, MissingPackageError, NotFoundError, UsageError
 from .files import checksum
 from .lookup import hash_ids
 from .manifest import FileEntry, Manifest
@@ -28,11 +29,12 @@ _SELF_CANDIDATES = 30
 _PERTURBED_ROWS = 200
 
 
-def verify(path: Path) -> list[str]:
+def verify(path: Path, *, on_note: Callable[[str], None] | None = None) -> list[str]:
     """One line a fault; empty when the current version is whole.
 
-    Checked: each file's size and checksum, that passage ids are unique, that vectors have length one, and that the
-    index finds a sample of the store's own vectors.
+    Checked: each file's size and checksum, that passage ids are unique, that vectors have length one, that the
+    index finds a sample of the store's own vectors, and that its encoders are those that made them. `on_note` is
+    called with a line for each encoder that cannot be loaded here without the network, and is not checked therefore.
 
     Raises
     ------
@@ -43,7 +45,8 @@ def verify(path: Path) -> list[str]:
     try:
         faults = list(_file_faults(path, manifest))
         # What the files' contents say means nothing while the files themselves are wrong.
-        return faults or list(_content_faults(path, manifest.version))
+        faults = faults or list(_content_faults(path, manifest.version))
+        return [*faults, *_encoder_faults(manifest, on_note)]
     finally:
         os.close(hold)
 
@@ -154,6 +157,25 @@ def _content_faults(path: Path, version: int) -> Iterator[str]:
         if lengths:
             return  # a search for such a vector proves nothing
     yield from _index_faults(store, live)
+
+
+def _encoder_faults(manifest: Manifest, on_note: Callable[[str], None] | None) -> Iterator[str]:
+    for stored in (manifest.encoder, manifest.exact_encoder):
+        if stored is None:
+            continue
+        name = stored.config.model
+        try:
+            encoder = load_encoder(stored.config, fetch=False)
+        except (NotFoundError, MissingPackageError) as error:
+            if on_note is not None:
+                on_note(f"the encoder {name!r} is not checked: {error.message}")
+            continue
+        except UsageError as error:  # it has another dimension
+            yield error.message
+            continue
+        differences = stored.fingerprint.differences(encoder.fingerprint)
+        if differences:
+            yield f"the encoder {name!r} is not the one that made the vectors: {differences}"
 
 
 def _index_faults(store: Datastore, live: NDArray[np.int64]) -> Iterator[str]:

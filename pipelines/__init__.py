@@ -1,9 +1,12 @@
 """Raw corpora to documents, to passages, to vectors, to a version of a store."""
 
 from .account import BuildReport
-from .build import build
+from .build import build, refilter
+from .dry_run import dry_run
+from .in_store import copies_in_store
 from .progress import console
 from .recipe import Recipe, load_recipe, make_recipe
+from .target import recipe_of
 from .vectors import build_from_vectors, holds_vectors
 
 __all__ = [
@@ -12,7 +15,11 @@ __all__ = [
     "build",
     "build_from_vectors",
     "console",
+    "copies_in_store",
+    "dry_run",
     "holds_vectors",
     "load_recipe",
     "make_recipe",
+    "recipe_of",
+    "refilter",
 ]

@@ -7,47 +7,112 @@ import platform
 import resource
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow as pa
+
 from datastore import CompendiaError
 from datastore.files import write_durably
 from datastore.machine import available_cores
+from datastore.manifest import current_version, read_manifest
 
+from .corpus import Corpus
+from .decide import Decision
 from .document import Reject
 from .executors import ExecutorName
+from .page import page
 from .recipe import Recipe
-from .stages import Draft, ReadResult
+from .stages.chunk import Draft
+from .sync import Changes
 
-SCHEMA = "compendia.build/1"
+SCHEMA = "compendia.account/1"
+
+
+@dataclass
+class Size:
+    """How much text: `documents` and what is in them."""
+
+    documents: int = 0
+    words: int = 0
+    bytes: int = 0
 
 
 @dataclass
 class SourceFunnel:
-    """What became of one source. `records` is `documents` plus all that was dropped."""
+    """What became of one source. Records are what was read and `set_aside`; of what was read, `drops` went."""
 
     records: int = 0
-    dropped: Counter[str] = field(default_factory=Counter)
-    documents: int = 0
-    passages: int = 0
-    tokens: int = 0
+    set_aside: Counter[str] = field(default_factory=Counter)  # records by the reader's reason
+    read: Size = field(default_factory=Size)
+    edited: Size = field(default_factory=Size)  # the same documents after the filters' edits
+    drops: dict[str, Size] = field(default_factory=dict)  # by reason, in the order in which they decide
+    kept: Size = field(default_factory=Size)
+    passages: int = 0  # in the version
+    contaminated: int = 0  # passages that were left out; of those that this build cut
+    tokens: int = 0  # of the passages that this build cut
     unread_tokens: int = 0
-
-    def add_read(self, result: ReadResult) -> None:
-        self.records += result.records
-        self.dropped.update(result.dropped)
+    changes: Counter[str] = field(
+        default_factory=Counter
+    )  # new, changed, unchanged, removed, vanished documents
 
     def add_draft(self, draft: Draft) -> None:
-        self.documents += draft.counts.documents
-        self.passages += draft.passages
         self.tokens += draft.counts.tokens
         self.unread_tokens += draft.counts.unread_tokens
+        self.contaminated += draft.contaminated
+
+    @property
+    def documents(self) -> int:
+        return self.kept.documents
+
+    @property
+    def dropped(self) -> Counter[str]:
+        """Records and documents that are not in the store, by reason."""
+        return Counter(self.set_aside) + Counter({name: size.documents for name, size in self.drops.items()})
+
+    def content(self) -> dict[str, object]:
+        """As plain data."""
+        return {
+            **vars(self),
+            "read": vars(self.read),
+            "edited": vars(self.edited),
+            "drops": {reason: vars(size) for reason, size in self.drops.items()},
+            "kept": vars(self.kept),
+            "documents": self.documents,
+            "dropped": self.dropped,
+        }
 
 
 Funnels = Mapping[str, SourceFunnel]
 """By source, in the order of the recipe."""
+
+
+def funnels_of(recipe: Recipe, corpus: Corpus, decision: Decision, changes: Changes) -> Funnels:
+    """The funnel of each source, but for what is cut into passages."""
+    funnels = {source.name: SourceFunnel() for source in recipe.sources}
+    for source, _, result in corpus.results:
+        funnels[source].records += result.records
+        funnels[source].set_aside.update(result.dropped)
+    documents, words, sizes = (decision.totals(column) for column in ("documents", "words", "bytes"))
+    raw_words, raw_bytes = decision.totals("raw_words"), decision.totals("raw_bytes")
+    for source, by_reason in documents.items():
+        funnel = funnels[source]
+        count = sum(by_reason.values())
+        funnel.read = Size(count, sum(raw_words[source].values()), sum(raw_bytes[source].values()))
+        funnel.edited = Size(count, sum(words[source].values()), sum(sizes[source].values()))
+        for reason in decision.reasons:
+            if reason in by_reason:
+                size = Size(by_reason[reason], words[source].get(reason, 0), sizes[source].get(reason, 0))
+                if reason:
+                    funnel.drops[reason] = size
+                else:
+                    funnel.kept = size
+    for source, counts in changes.counts.items():
+        if source in funnels:
+            funnels[source].changes = counts
+    return funnels
 
 
 @dataclass(frozen=True)
@@ -100,13 +165,10 @@ def write_account(
     seconds: Mapping[str, float],
     rejects: Iterable[tuple[str, Reject]],
 ) -> None:
-    """<stem>.json and <stem>.rejects.jsonl: what is worth knowing of a build and not part of the content."""
-    lines = [
-        json.dumps({"source": source, **reject._asdict()}, ensure_ascii=False) for source, reject in rejects
-    ]
-    write_durably(
-        stem.with_name(f"{stem.name}.rejects.jsonl"), "".join(f"{line}\n" for line in lines).encode()
-    )
+    """<stem>.json, .html and .rejects.jsonl: what is worth knowing of a build and not part of the content."""
+    listed = [{"source": source, **reject._asdict()} for source, reject in rejects]
+    lines = "".join(json.dumps(reject, ensure_ascii=False) + "\n" for reject in listed)
+    write_durably(stem.with_name(f"{stem.name}.rejects.jsonl"), lines.encode())
     account = {
         "schema": SCHEMA,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -116,9 +178,41 @@ def write_account(
         "cores": available_cores(),
         "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "seconds": seconds,
-        "sources": {name: vars(funnel) for name, funnel in funnels.items()},
+        "sources": {name: funnel.content() for name, funnel in funnels.items()},
         "recipe": recipe.content(),
+        "root": str(recipe.root.expanduser().absolute()),
     }
+    write_durably(stem.with_name(f"{stem.name}.html"), page(account, listed).encode())
     write_durably(
         stem.with_name(f"{stem.name}.json"), json.dumps(account, ensure_ascii=False, indent=1).encode()
     )
+
+
+def write_leaks(
+    store: Path, build: str, found: Sequence[pa.Table], deleted: Mapping[str, Sequence[str]]
+) -> None:
+    """builds/<build>.leaks.jsonl: passages that were left out, with the question and the words they share with it.
+
+    Those of documents that stay as an earlier build cut them come from its report.
+    """
+    rows = [row for table in found for row in table.to_pylist()]
+    manifest = read_manifest(store) if current_version(store) is not None else None
+    earlier = store / "builds" / f"{manifest.build}.leaks.jsonl" if manifest and manifest.build else None
+    if earlier is not None and earlier.exists():
+        gone = {(source, name) for source, names in deleted.items() for name in names}
+        gone |= {(row["source"], row["document_id"]) for row in rows}
+        with earlier.open(encoding="utf-8") as lines:
+            old = [json.loads(line) for line in lines]
+        rows = [row for row in old if (row["source"], row["document_id"]) not in gone] + rows
+    lines_out = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    write_durably(store / "builds" / f"{build}.leaks.jsonl", lines_out.encode())
+
+
+def keep_models(stem: Path, recipe: Recipe) -> None:
+    """<stem>.quality-<hash>.safetensors: the classifiers that decided, beside the recipe that names them."""
+    for source in recipe.sources:
+        quality = recipe.filters_of(source.name).quality
+        if quality is not None:
+            path = stem.with_name(f"{stem.name}.quality-{quality.content_hash()[:16]}.safetensors")
+            if not path.exists():
+                write_durably(path, Path(quality.model).read_bytes())

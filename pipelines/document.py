@@ -22,3 +22,21 @@ class Reject(NamedTuple):
     document_id: str  # empty where none could be read
     detail: str  # what exactly was wrong
     sample: str  # the start of the text, to read
+
+
+FAILURES_ALLOWED = 20
+"""So many records of a source that cannot be read never stop a build, whatever their share."""
+
+# Records that are whole and hold nothing that is looked for.
+_NOT_FAILURES = frozenset(
+    {
+        *("no_text", "redirect", "other_namespace", "other_post_type", "not_wikitext"),
+        *("latex_fragment", "unanswered", "orphan_answer", "not_text", "http_status"),
+        *("too_large", "too_deep"),
+    }
+)
+
+
+def is_failure(reason: str) -> bool:
+    """Whether a reason of a reader means that input is broken, or not what the recipe says it is."""
+    return reason not in _NOT_FAILURES

@@ -12,13 +12,25 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from datastore import EncoderConfig, NotFoundError, UsageError
 from datastore.changes.write import content_key
+from datastore.decontamination import DecontaminationConfig
 from datastore.errors import nearest
 from datastore.index.config import IndexConfig
 
+from .duplicates.minhash import NearDuplicates
 from .filters import Filters
 from .sources import SourceConfig
+from .sources.places import rooted
 
 ENVIRONMENT_PREFIX = "COMPENDIA__"
+
+
+class DecontaminateConfig(DecontaminationConfig):
+    """Which questions no passage may give away, and when it does."""
+
+    questions: tuple[str, ...] = Field(
+        min_length=1,
+        description="JSON Lines of questions, each as `PATH` or, where a task has a format, `TASK=PATH`",
+    )
 
 
 class ChunkConfig(BaseModel):
@@ -62,9 +74,17 @@ class Recipe(BaseModel):
         min_length=1, description="Earlier sources win among duplicates"
     )
     filters: Filters = Filters()
-    deduplicate: Literal["exact", "none"] = Field(
+    deduplicate: Literal["near", "exact", "none"] = Field(
         default="exact",
-        description="`exact`: of documents that differ in case and white space only, the first is kept",
+        description="`exact`: of documents that differ in case and white space only, the first is kept; `near`: and of "
+        "documents that are nearly the same, that of the first source, the longest, the first",
+    )
+    near_duplicates: NearDuplicates = NearDuplicates()
+    max_failure_share: float = Field(
+        default=0.2, ge=0, le=1, description="A source of which more cannot be read stops the build"
+    )
+    decontaminate: DecontaminateConfig | None = Field(
+        default=None, description="Leave out passages that give away evaluation questions"
     )
     chunk: ChunkConfig = ChunkConfig()
     encoder: EncoderConfig = EncoderConfig()
@@ -83,10 +103,15 @@ class Recipe(BaseModel):
             raise ValueError(f"source names must differ, got {', '.join(names)}")
         return sources
 
+    def filters_of(self, source: str) -> Filters:
+        """The filters that decide about a source, with their files seen from the recipe's root."""
+        own = next(one.filters for one in self.sources if one.name == source)
+        return (own or self.filters).rooted(self.root.expanduser().absolute())
+
     def rooted_sources(self) -> tuple[SourceConfig, ...]:
         """The sources with the places they are read from."""
         return tuple(
-            source.model_copy(update={"path": str(self.root / source.path)})
+            source.model_copy(update={"path": rooted(source.path, self.root)})
             if source.kind == "files"
             else source
             for source in self.sources

@@ -20,6 +20,8 @@ from datastore.index.dense import Metric
 from datastore.manifest import current_version, read_manifest
 from datastore.segment import StoredType
 
+from .vector_pairs import Pair, is_release, pairs_in, pickled, read_pair
+
 _VECTOR_NAMES = ("vector", "embedding", "vectors", "embeddings", "emb")
 
 
@@ -44,18 +46,22 @@ def build_from_vectors(
     """A store of the rows of a .npy or .parquet file, or of a folder of them in the order of their names.
 
     A .npy holds (n, d) vectors; their ids are `<file>-<row>`. A Parquet file holds them in `column` (default: one that
-    is named vector or embedding), ids and texts beside it, and every other column is metadata. Rows that the store
-    has under the same id are replaced, its other rows stay. What has been read is written and dropped again: RAM stays bounded.
+    is named vector or embedding), ids and texts beside it, and every other column is metadata. A folder of .npy files
+    and passages as JSON lines, in the layout of the CompactDS release or side by side, gives the rows of both; see
+    `vector_pairs`. Rows that the store has under the same id are replaced, its other rows stay. What has been read is
+    written and dropped again: RAM stays bounded.
 
     Raises
     ------
     NotFoundError
         If there is no such file.
     UsageError
-        If the files hold no vectors of one dimension, or a row cannot be stored; the store is as it was then.
+        If the files hold no vectors of one dimension, are pickles, or a row cannot be stored; the store is as it was
+        then.
     """
-    files = _files(path)
-    dimension = _dimension(files[0], column)
+    pairs = pairs_in(path) if path.is_dir() else []
+    files = [Path(file.place) for pair in pairs for half in pair for file in half] or _files(path)
+    dimension = _dimension(Path(pairs[0].vectors[0].place) if pairs else files[0], column)
     key = content_key(
         [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files],
         [column, id_column, text_column, metric, vectors],
@@ -81,19 +87,26 @@ def build_from_vectors(
         )
     if manifest.recipe_hash == key:
         return VectorBuild(manifest.version, changed=False)
-    blocks = (rows for file in files for rows in _read(file, column, id_column, text_column, dimension))
+    if pairs:
+        blocks = (rows for pair in pairs for rows in _read_pair(pair, id_column, text_column))
+    else:
+        blocks = (rows for file in files for rows in _read(file, column, id_column, text_column, dimension))
     manifest, _ = add(out, blocks, replace=True, recipe_hash=key)
     return VectorBuild(manifest.version, changed=True)
 
 
 def holds_vectors(path: Path) -> bool:
-    """Whether a file is one of vectors: .npy, or Parquet with a column of that name."""
+    """Whether a file is one of vectors, .npy or Parquet with a column of that name, or a folder a CompactDS release."""
+    if path.is_dir():
+        return is_release(path)
     if path.suffix == ".npy":
         return True
     return path.suffix == ".parquet" and _vector_column(_schema(path)) is not None
 
 
 def _files(path: Path) -> list[Path]:
+    if path.suffix in (".pkl", ".pickle"):
+        raise pickled(path)
     if path.is_file() and path.suffix not in (".npy", ".parquet"):
         raise UsageError(f"{path} is neither .npy nor .parquet")
     files = (
@@ -177,6 +190,10 @@ def _read(file: Path, column: str | None, id_column: str, text_column: str, dime
                 [name for name in (chosen, id_column, text_column) if name in table.column_names]
             ),
         )
+
+
+def _read_pair(pair: Pair, id_column: str, text_column: str) -> Iterator[Rows]:
+    return read_pair(pair, [_open_npy(Path(file.place)) for file in pair.vectors], id_column, text_column)
 
 
 def _ids(file: Path, values: list[Any]) -> list[str]:

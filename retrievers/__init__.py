@@ -4,9 +4,10 @@
 """
 
 from .bm25 import bm25
+from .decontaminate import decontaminated
 from .dense import dense
 from .fusion import rrf, weighted
 from .parse import parse
 from .protocol import Chain, Retriever
 
-__all__ = ["Chain", "Retriever", "bm25", "dense", "parse", "rrf", "weighted"]
+__all__ = ["Chain", "Retriever", "bm25", "decontaminated", "dense", "parse", "rrf", "weighted"]

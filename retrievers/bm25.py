@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from datastore import Datastore, Hits, UsageError
 from datastore.errors import nearest
 from datastore.hits import rank
+from datastore.request import LARGEST_K
 from datastore.text import words
 
 from .parameters import number, written
@@ -109,6 +110,7 @@ class Bm25Retriever:
         mask = self._snapshot.mask(where)
         refused = None if where is None or mask is None else ~mask[self._rows]
         started = time.perf_counter()
+        k = min(k, max(len(self._rows), LARGEST_K))
         rows = np.full((len(queries), k), -1, dtype=np.int64)
         scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
         for i, terms in enumerate(split_terms(queries, self._language)):

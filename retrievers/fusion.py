@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from datastore import Datastore, Hits, UsageError
 from datastore.checks import integer
 from datastore.hits import rank
+from datastore.request import LARGEST_K
 
 from .bm25 import bm25
 from .dense import dense
@@ -144,7 +145,7 @@ class FusionRetriever:
         started = time.perf_counter()
         rows = np.concatenate([hits.rows for hits in found], axis=1)
         shares = np.concatenate(self.chain.shares([hits.scores for hits in found]), axis=1)
-        rows, scores = rank(*_sum_by_row(rows, shares), k)
+        rows, scores = rank(*_sum_by_row(rows, shares), min(k, max(depth, LARGEST_K)))
         timings: dict[str, float] = {}
         for stages in [*(hits.timings_ms for hits in found), {"fuse": (time.perf_counter() - started) * 1e3}]:
             for stage, duration_ms in stages.items():

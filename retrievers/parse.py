@@ -11,6 +11,7 @@ from datastore import UsageError
 from datastore.errors import nearest
 
 from .bm25 import bm25
+from .decontaminate import decontaminated
 from .dense import dense
 from .fusion import rrf, weighted
 from .protocol import Chain
@@ -22,7 +23,13 @@ class _NamedChain(Chain, Protocol):
     def __call__(self, *arms: Any, **parameters: Any) -> Chain: ...
 
 
-CHAINS: Mapping[str, _NamedChain] = {"bm25": bm25, "dense": dense, "rrf": rrf, "weighted": weighted}
+CHAINS: Mapping[str, _NamedChain] = {
+    "bm25": bm25,
+    "decontaminated": decontaminated,
+    "dense": dense,
+    "rrf": rrf,
+    "weighted": weighted,
+}
 
 
 def parse(text: str) -> Chain:

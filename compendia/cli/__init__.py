@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from . import add, build, delete, diff, evaluate, info, plan, search, verify, versions
+from . import add, build, delete, diff, evaluate, info, plan, quality, refilter, search, verify, versions
 
 app = typer.Typer(
     name="compendia",
@@ -32,6 +32,7 @@ def _root(
 
 
 app.command("build")(build.build)
+app.command("refilter")(refilter.refilter)
 app.command("search")(search.search)
 app.command("info")(info.info)
 app.command("verify")(verify.verify)
@@ -44,6 +45,7 @@ app.command("prune")(versions.prune)
 app.command("rollback")(versions.rollback)
 app.command("diff")(diff.diff)
 app.add_typer(evaluate.app, name="eval")
+app.add_typer(quality.app, name="quality")
 
 
 def main() -> NoReturn:

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .output import Json, print_json
+
+if TYPE_CHECKING:
+    from datastore import Datastore
 
 SCHEMA = "compendia.add/1"
 
@@ -22,6 +25,13 @@ def add(
     upsert: Annotated[
         bool, typer.Option("--upsert", help="Replace rows whose id is in the store already.")
     ] = False,
+    copies: Annotated[
+        bool,
+        typer.Option(
+            "--copies/--no-copies",
+            help="Add texts that the store has already. Default: not to a store whose recipe drops duplicates.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Add rows to a store as one new version: texts for its encoder, or vectors."""
@@ -30,18 +40,46 @@ def add(
     datastore = require("datastore")
     records = _read(datastore, rows)
     with datastore.Datastore.open(store) as opened:
+        given = len(records)
+        if not copies and not upsert:
+            records = _without_copies(opened, records)
         write = opened.upsert if upsert else opened.add
-        ids = write(
-            vectors=_column(datastore, rows, records, "vector"),
-            ids=_column(datastore, rows, records, "id"),
-            texts=_column(datastore, rows, records, "text"),
-            metadata=records,
+        ids = (
+            write(
+                vectors=_column(datastore, rows, records, "vector"),
+                ids=_column(datastore, rows, records, "id"),
+                texts=_column(datastore, rows, records, "text"),
+                metadata=records,
+            )
+            if records
+            else []
         )
         version, passages = opened.version, len(opened)
+    skipped = given - len(ids)
     if as_json:
-        print_json({"schema": SCHEMA, "version": version, "added": len(ids), "passages": passages})
-    else:
-        typer.echo(f"{len(ids):,} rows added: {store} is at version {version}, {passages:,} passages")
+        counts = {"version": version, "added": len(ids), "skipped": skipped, "passages": passages}
+        print_json({"schema": SCHEMA, **counts})
+        return
+    if skipped:
+        typer.echo(
+            f"{skipped:,} rows left out: their texts are in the store; --copies adds them all the same"
+        )
+    typer.echo(f"{len(ids):,} rows added: {store} is at version {version}, {passages:,} passages")
+
+
+def _without_copies(store: Datastore, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows whose text the store does not have, by the rule of the recipe that built it."""
+    from .._folders import require
+
+    pipelines = require("pipelines")
+    if store.manifest.build is None or not all(isinstance(record.get("text"), str) for record in records):
+        return records
+    recipe = pipelines.recipe_of(store.path)
+    if recipe.deduplicate == "none":
+        return records
+    near = recipe.near_duplicates if recipe.deduplicate == "near" else None
+    found = pipelines.copies_in_store(store, [record["text"] for record in records], near)
+    return [record for record, copy in zip(records, found, strict=True) if copy is None]
 
 
 def _read(datastore: Any, path: Path) -> list[dict[str, Any]]:

@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .dry_run import print_plan
 from .output import Json, human_bytes, plain_name, print_json, table
 
 if TYPE_CHECKING:
+    from datastore.decontamination import Question
+    from pipelines import Recipe
     from pipelines.account import BuildReport
 
 SCHEMA = "compendia.build/1"
+_REASONS_SHOWN = 3
 
 
 def build(
@@ -30,11 +35,31 @@ def build(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes or Ray workers; default, one a core.")
     ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(help="Of a Ray cluster that runs already; its machines share the store's folder."),
+    ] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Make a new version of a store that another recipe built.")
     ] = False,
     repair: Annotated[
         bool, typer.Option("--repair", help="Compare all checksums and make again what is damaged.")
+    ] = False,
+    reread: Annotated[
+        bool, typer.Option("--reread", help="Read all input again, also files of the same size and time.")
+    ] = False,
+    prune_missing: Annotated[
+        bool, typer.Option("--prune-missing", help="Delete documents whose input is gone.")
+    ] = False,
+    keep: Annotated[
+        str,
+        typer.Option(
+            help="What stays for the next build and for refilter: stages (texts and scores), scores or none."
+        ),
+    ] = "stages",
+    dry: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Say what would be read and made, and what it costs; do nothing."),
     ] = False,
     vectors: Annotated[
         str | None,
@@ -63,23 +88,55 @@ def build(
             state = "is" if built.changed else "was already"
             typer.echo(f"{out} {state} at version {built.version}: {info['passages']:,} passages")
         return
-    if executor not in ("serial", "process", "ray"):
-        raise datastore.UsageError(f"there is no executor {executor!r}", hint="serial, process or ray")
+    for name, value, known in (
+        ("executor", executor, ("serial", "process", "ray")),
+        ("--keep", keep, ("stages", "scores", "none")),
+    ):
+        if value not in known:
+            raise datastore.UsageError(f"there is no {name} {value!r}", hint=", ".join(known))
+    resolved = _recipe(pipelines, datastore, recipe, settings or [])
+    if dry:
+        print_plan(pipelines.dry_run(resolved, out or resolved.out), as_json=as_json)
+        return
     report: BuildReport = pipelines.build(
-        _recipe(pipelines, datastore, recipe, settings or []),
+        resolved,
         out,
         executor=executor,
         workers=workers,
+        address=address,
         replace=replace,
         repair=repair,
+        reread=reread,
+        prune_missing=prune_missing,
+        keep=keep,
+        questions=questions_of(resolved),
         progress=pipelines.console(),
     )
-    with datastore.Datastore.open(report.store) as store:
-        info = datastore.describe(store)
+    finish(report, as_json=as_json)
+
+
+def questions_of(recipe: Recipe) -> Iterator[Question]:
+    """The questions that a recipe's decontamination names."""
+    if recipe.decontaminate is not None:
+        from .._folders import require
+
+        require("eval")
+        from eval.questions import parse_questions
+
+        for name in recipe.decontaminate.questions:
+            yield from parse_questions(name)
+
+
+def finish(report: BuildReport, *, as_json: bool) -> None:
+    """Print what a build did."""
+    from datastore import Datastore, describe
+
+    with Datastore.open(report.store) as store:
+        info = describe(store)
     if as_json:
         print_json({**info, "schema": SCHEMA, "changed": report.changed, "seconds": report.seconds})
-        return
-    print_report(report, info)
+    else:
+        print_report(report, info)
 
 
 def _recipe(pipelines: Any, datastore: Any, place: str, settings: list[str]) -> Any:
@@ -100,7 +157,11 @@ def print_report(report: BuildReport, info: dict[str, Any]) -> None:
     """The funnel, seconds per stage and the size of the store."""
     rows = [["source", "read", "dropped", "documents", "passages", "tokens"]]
     for name, funnel in report.sources.items():
-        dropped = ", ".join(f"{reason} {count:,}" for reason, count in funnel.dropped.most_common()) or "-"
+        most = funnel.dropped.most_common(_REASONS_SHOWN)
+        dropped = ", ".join(f"{reason} {count:,}" for reason, count in most) or "-"
+        if len(funnel.dropped) > len(most):
+            rest = funnel.dropped.total() - sum(count for _, count in most)
+            dropped += f", {rest:,} for {len(funnel.dropped) - len(most)} other reasons"
         rows.append(
             [
                 name,
@@ -119,6 +180,14 @@ def print_report(report: BuildReport, info: dict[str, Any]) -> None:
     ram, disk = info["bytes"]["ram"], info["bytes"]["disk"]
     parts = ", ".join(f"{name} {human_bytes(count)}" for name, count in disk.items() if name != "total")
     typer.echo(f"size: {human_bytes(ram['total'])} in RAM, {human_bytes(disk['total'])} on disk ({parts})")
+    for name, funnel in report.sources.items():
+        if set(funnel.changes) - {"new", "unchanged"}:
+            counted = ", ".join(f"{count:,} {what}" for what, count in funnel.changes.items())
+            typer.echo(f"{name}: {counted} documents")
+        if funnel.changes["vanished"]:
+            typer.echo("  their input is gone, they stay all the same; --prune-missing deletes them")
+        if funnel.contaminated:
+            typer.echo(f"{name}: {funnel.contaminated:,} passages left out, since they give away questions")
     state = "is" if report.changed else "was already"
     typer.echo(
         f"{report.store} {state} at version {report.version}: {info['passages']:,} passages of {info['documents']:,} documents"

@@ -53,6 +53,9 @@ def info(
         )
     if len(rows) > 1:
         typer.echo(table(rows, right=(1, 3, 4)))
+        if described["build"]["changed_since"]:
+            finished = described["build"]["finished"]
+            typer.echo(f"the table is of the last build, {finished}: rows have been added or deleted since")
     if described["deleted"]:
         typer.echo(f"deleted, until the store is compacted: {described['deleted']:,} passages")
     for place, parts in described["bytes"].items():

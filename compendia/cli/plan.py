@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .output import Json, human_bytes, print_json
+from .output import Json, human_bytes, human_seconds, print_json
 
 if TYPE_CHECKING:
     from datastore.planning.sizing import StorePlan
@@ -113,24 +113,14 @@ def _text(planned: StorePlan) -> str:
         f"search      {effort}{planned.candidates} candidates, recall@10 about {planned.recall:.3f}",
     ]
     for name, times in planned.query_us.items():
-        one, many = (_duration(times[size] / 1e6) for size in (1, 64))
+        one, many = (human_seconds(times[size] / 1e6) for size in (1, 64))
         lines.append(f"{name:<11} {one} a query, {many} in batches of 64")
-    steps = ", ".join(f"{name} {_duration(seconds)}" for name, seconds in planned.build_s.items())
+    steps = ", ".join(f"{name} {human_seconds(seconds)}" for name, seconds in planned.build_s.items())
     if steps:
         lines.append(
-            f"build       {_duration(sum(planned.build_s.values()))}: {steps}; "
+            f"build       {human_seconds(sum(planned.build_s.values()))}: {steps}; "
             f"at most {human_bytes(planned.build_ram_bytes)} of RAM; embedding comes on top"
         )
     if planned.cold_share is not None:
         lines.append(f"page cache  {1 - planned.cold_share:.0%} of the exact vectors")
     return "\n".join(lines)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 1e-3:
-        return f"{seconds * 1e6:.0f} µs"
-    if seconds < 1:
-        return f"{seconds * 1e3:.1f} ms"
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7_200 else f"{seconds / 3_600:.1f} h"

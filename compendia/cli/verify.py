@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,13 +22,13 @@ def verify(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Check every file of the current version against its manifest; exit code 4 if any is wrong."""
+    """Check every file and encoder of the current version against its manifest; exit code 4 if any is wrong."""
     from .._folders import require
 
     datastore = require("datastore")
     if queries is not None and not recall:
         raise datastore.UsageError("--queries is for --recall", hint="add --recall")
-    faults: list[str] = datastore.verify(store)
+    faults: list[str] = datastore.verify(store, on_note=partial(typer.echo, err=True))
     report = None
     if recall and not faults:
         given = None if queries is None else _queries(datastore, store, queries)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..catalog import read_deletes
 from ..manifest import Manifest, SegmentEntry, next_version
 from ..segment import (
+    DEDUP_FILE,
     EXACT_VECTORS_FILE,
     VECTORS_FILE,
     Passage,
@@ -112,6 +113,7 @@ def _rewrite(path: Path, manifest: Manifest, group: list[_Source], number: int) 
         if manifest.exact_encoder is not None:
             dimension = manifest.exact_encoder.fingerprint.dimension
             write_vectors(folder, vectors(EXACT_VECTORS_FILE, dimension), manifest.dtype, EXACT_VECTORS_FILE)
+        _carry_dedup(folders, group, folder)
         return write_passages(folder, kept)
 
     kept = list(passages())
@@ -128,3 +130,21 @@ def _rewrite(path: Path, manifest: Manifest, group: list[_Source], number: int) 
     rows = [(source.entry.id, xxhash.xxh3_64_hexdigest(source.live.tobytes())) for source in group]
     key = content_key("compacted", next_version(path), number, rows)
     return publish_segment(path, key, counts, fill)
+
+
+def _carry_dedup(folders: Sequence[Path], group: Sequence[_Source], to: Path) -> None:
+    """What tells copies of the documents whose first row lives; nothing, where a segment has none of it."""
+    parts = []
+    start = 0
+    for folder, source in zip(folders, group, strict=True):
+        if DEDUP_FILE not in source.entry.files:
+            return
+        table = np.load(folder / DEDUP_FILE)
+        place = np.searchsorted(source.live, table[:, 0].astype(np.int64))
+        lives = source.live[np.minimum(place, len(source.live) - 1)] == table[:, 0]
+        moved = table[lives]
+        moved[:, 0] = (start + place[lives]).astype(np.uint64)
+        parts.append(moved)
+        start += len(source.live)
+    if len({part.shape[1] for part in parts}) == 1:
+        np.save(to / DEDUP_FILE, np.concatenate(parts))

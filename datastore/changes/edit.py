@@ -148,11 +148,11 @@ def add(
         if len(seen) > 1 and len(np.unique(np.concatenate(seen))) < sum(map(len, seen)):
             raise UsageError("an id occurs in two blocks of rows")
         old_rows = np.array(sorted(replaced), dtype=np.int64)
-        segments = (*_mark_deleted(path, manifest, catalog, old_rows), *added)
+        segments = (*mark_deleted(path, manifest, catalog, old_rows), *added)
         changed = manifest.model_copy(update={"segments": segments, "recipe_hash": None, **changes})
         if encoder is not None:
             changed = with_queries(path, changed, encoder)
-        return _commit_folded(path, changed), made
+        return commit_folded(path, changed), made
 
 
 def _publish(path: Path, batch: Batch, version: int, number: int) -> SegmentEntry:
@@ -206,9 +206,9 @@ def delete(
             rows = _matching(catalog, where)
         if not len(rows):
             return manifest, 0
-        segments = tuple(_mark_deleted(path, manifest, catalog, rows))
+        segments = tuple(mark_deleted(path, manifest, catalog, rows))
         changed = manifest.model_copy(update={"segments": segments, "recipe_hash": None})
-        return _commit_folded(path, changed), len(rows)
+        return commit_folded(path, changed), len(rows)
 
 
 def _distinct(ids: str | Sequence[str]) -> list[str]:
@@ -220,7 +220,7 @@ def _matching(catalog: Catalog, where: str) -> NDArray[np.int64]:
     return np.flatnonzero(mask if catalog.live is None else mask & catalog.live)
 
 
-def _mark_deleted(
+def mark_deleted(
     path: Path, manifest: Manifest, catalog: Catalog, rows: NDArray[np.int64]
 ) -> Iterable[SegmentEntry]:
     """The version's segments with these rows deleted too; what is written is on disk when this ends."""
@@ -246,16 +246,21 @@ def _mark_deleted(
     crash_point("after_deletes")
 
 
-def _commit_folded(path: Path, manifest: Manifest) -> Manifest:
+def commit_folded(path: Path, manifest: Manifest) -> Manifest:
     """Commit with the indexes that the segments need; segments are written anew where many rows are deleted, or many
     segments are small.
     """
+    manifest = with_few_small(path, compacted_if_worth(path, manifest))
+    return commit_next(path, manifest.model_copy(update={"indexes": fold(path, manifest)}))
+
+
+def compacted_if_worth(path: Path, manifest: Manifest) -> Manifest:
+    """The manifest with its live rows written anew, where many are deleted; else itself."""
     rows = sum(entry.rows for entry in manifest.segments)
     deleted = rows - sum(entry.live_rows for entry in manifest.segments)
     if rows >= SMALLEST_INDEX and deleted >= _MOST_DELETED * rows:
-        manifest = compacted(path, manifest)
-    manifest = with_few_small(path, manifest)
-    return commit_next(path, manifest.model_copy(update={"indexes": fold(path, manifest)}))
+        return compacted(path, manifest)
+    return manifest
 
 
 def compact(path: Path) -> Manifest:

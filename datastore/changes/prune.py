@@ -68,7 +68,7 @@ def _remove_version(manifest: Path) -> bool:
 
 def _remove_unused(path: Path) -> int:
     """Remove what no manifest names; the bytes that this freed."""
-    if (path / "work").exists():
+    if (path / "work" / "passages").exists():
         return 0
     needed = set()
     for version in versions(path):
@@ -101,5 +101,4 @@ def _named(path: Path, manifest: Manifest) -> Iterable[Path]:
     if manifest.calibration is not None:
         yield path / "calibration" / manifest.calibration.name
     if manifest.build is not None:
-        yield path / "builds" / f"{manifest.build}.json"
-        yield path / "builds" / f"{manifest.build}.rejects.jsonl"
+        yield from path.glob(f"builds/{manifest.build}.*")

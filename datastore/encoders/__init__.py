@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import UsageError
 from .config import EncoderConfig, EncoderFingerprint
 
 __all__ = ["Encoder", "EncoderConfig", "EncoderFingerprint", "load_encoder"]
@@ -57,8 +58,8 @@ class Encoder(Protocol):
 
 
 @lru_cache(maxsize=2)
-def load_encoder(config: EncoderConfig) -> Encoder:
-    """The encoder of a config; the last two stay loaded in this process.
+def load_encoder(config: EncoderConfig, *, fetch: bool = True) -> Encoder:
+    """The encoder of a config; the last two stay loaded in this process. Without `fetch` the network is not used.
 
     Raises
     ------
@@ -66,11 +67,24 @@ def load_encoder(config: EncoderConfig) -> Encoder:
         If the model is neither a folder nor to be had from the hub.
     MissingPackageError
         If the offline encoder's wheel is not installed.
+    UsageError
+        If its vectors have another dimension than the config says.
     """
+    encoder = _load(config, fetch=fetch)
+    found = encoder.fingerprint.dimension
+    if config.dimension not in (None, found):
+        raise UsageError(
+            f"the encoder {config.model} has {found} dimensions, not {config.dimension}",
+            hint=f"--set encoder.dimension={found}, or leave it out",
+        )
+    return encoder
+
+
+def _load(config: EncoderConfig, *, fetch: bool) -> Encoder:
     if config.model == "hashing":
         from .hashing import HashingEncoder
 
         return HashingEncoder(config)
     from .sentence_transformer import SentenceTransformerEncoder
 
-    return SentenceTransformerEncoder(config)
+    return SentenceTransformerEncoder(config, fetch=fetch)

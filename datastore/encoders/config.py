@@ -24,6 +24,11 @@ class EncoderConfig(BaseModel):
         gt=8,
         description="Tokens the encoder reads, special ones included; None: the model's own limit",
     )
+    dimension: int | None = Field(
+        default=None,
+        ge=1,
+        description="Of its vectors: for plans where the model cannot be loaded; one that has another is refused",
+    )
     query_prompt: str | None = Field(default=None, description="Put before a query; None: the model's own")
     passage_prompt: str | None = Field(
         default=None, description="Put before a passage; None: the model's own"
@@ -46,3 +51,13 @@ class EncoderFingerprint(BaseModel):
     passage_prompt: str
     max_tokens: int
     dtype: str
+
+    def differences(self, other: EncoderFingerprint) -> str:
+        """What keeps the vectors of `other` out of this one's space; empty where nothing does.
+
+        A model may be moved to another place; its weights, limits and arithmetic may not change.
+        """
+        expected, got = self.model_dump(exclude={"model"}), other.model_dump()
+        return ", ".join(
+            f"{key} {got[key]!r} instead of {value!r}" for key, value in expected.items() if got[key] != value
+        )

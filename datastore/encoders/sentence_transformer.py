@@ -38,7 +38,7 @@ def _offline_folder() -> Path:
     return folder / "model"
 
 
-def _load_model(config: EncoderConfig) -> tuple[SentenceTransformer, str]:
+def _load_model(config: EncoderConfig, fetch: bool) -> tuple[SentenceTransformer, str]:
     """The model and the place it came from: a folder, or a hub name."""
     place = str(_offline_folder()) if config.model == "offline" else config.model
     import torch
@@ -51,6 +51,7 @@ def _load_model(config: EncoderConfig) -> tuple[SentenceTransformer, str]:
                 revision=config.revision,
                 device=config.device,
                 trust_remote_code=False,
+                local_files_only=not fetch,
                 model_kwargs={"dtype": getattr(torch, config.dtype), "use_safetensors": True},
             )
     except (OSError, ValueError) as error:
@@ -69,8 +70,8 @@ def _commit(model: SentenceTransformer) -> str | None:
 class SentenceTransformerEncoder:
     """Any text model that sentence-transformers loads and that has a fast tokenizer."""
 
-    def __init__(self, config: EncoderConfig) -> None:
-        model, place = _load_model(config)
+    def __init__(self, config: EncoderConfig, *, fetch: bool = True) -> None:
+        model, place = _load_model(config, fetch)
         self._model = model
         self._batch_size = config.batch_size
         self._tokenizer_lock = threading.Lock()

@@ -15,6 +15,7 @@ from datastore.errors import UsageError, nearest
 from .cache import MaskCache, SegmentMask
 from .evaluate import Columns, MetadataFile, locked_connection, too_slow
 from .expressions import Kind
+from .like import quoted
 from .parse import Predicate, parse
 
 
@@ -54,7 +55,7 @@ def mask_of(
         segment.segment: Columns(segment, predicate) for segment in segments if segment.segment not in masks
     }
     kinds = [mask.kinds for mask in masks.values()] + [columns.kinds for columns in missing.values()]
-    _check_columns(predicate, segments, kinds)
+    _check_columns(predicate, segments, kinds, where if isinstance(where, str) else "")
     if missing:
         masks |= _evaluate(predicate, missing, cache, deadline, timeout_s)
     rows_matched = np.empty(sum(segment.rows for segment in segments), dtype=np.bool_)
@@ -86,18 +87,25 @@ def _evaluate(
 
 
 def _check_columns(
-    predicate: Predicate, segments: Sequence[MetadataFile], kinds: Sequence[Mapping[str, Kind]]
+    predicate: Predicate,
+    segments: Sequence[MetadataFile],
+    kinds: Sequence[Mapping[str, Kind]],
+    text: str,
 ) -> None:
-    """Refuse names without a column, and columns that are no conditions, where that holds in every segment."""
+    """Refuse names without a column, and columns that are no conditions, where that holds in every segment.
+
+    `text` is the filter as it was written.
+    """
     if not segments:
         return
     for name in sorted(predicate.columns):
         found = {known[name] for known in kinds if name in known}
         if not found:
             columns = {column for segment in segments for column in pq.read_schema(segment.path).names}
-            raise UsageError(
-                f"where names the column {name!r}, which is unknown", hint=nearest(name, columns)
-            )
+            hint = nearest(name, columns)
+            if quoted(name, '"') in text:
+                hint += "; if it is a text, put it in single quotes: " + quoted(name, "'")
+            raise UsageError(f"where names the column {name!r}, which is unknown", hint=hint)
         held = sorted(found - {"null"})
         if name in predicate.flags and held and "boolean" not in held:
             raise UsageError(

@@ -20,8 +20,12 @@ class Executor(Protocol):
     def in_process(self) -> bool:
         """Whether the function runs in this process: then it may report progress, and have all threads."""
 
-    def map(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[tuple[Task, Result]]:
+    def map(
+        self, function: Callable[[Task], Result], tasks: Iterable[Task], *, uses_gpu: bool = False
+    ) -> Iterator[tuple[Task, Result]]:
         """Each task with its result, as they complete; at most a few tasks a worker are in flight.
+
+        With `uses_gpu` a task has a GPU to itself, where the executor's machines have any.
 
         Raises
         ------
@@ -30,8 +34,19 @@ class Executor(Protocol):
         """
 
 
-def open_executor(name: ExecutorName, workers: int | None = None) -> AbstractContextManager[Executor]:
-    """An executor, closed on exit. `workers`: processes or Ray workers; default, one a core."""
+def open_executor(
+    name: ExecutorName, workers: int | None = None, address: str | None = None
+) -> AbstractContextManager[Executor]:
+    """An executor, closed on exit.
+
+    Parameters
+    ----------
+    workers
+        Processes or Ray workers of this machine; default, one a core.
+    address
+        Of a Ray cluster that runs already; its machines must see the store's folder and the inputs under the same
+        paths. Default: the one that RAY_ADDRESS names, else one is started here for the time being.
+    """
     workers = workers or available_cores()
     if name == "serial":
         from .serial import serial
@@ -43,4 +58,4 @@ def open_executor(name: ExecutorName, workers: int | None = None) -> AbstractCon
         return process(workers)
     from .ray import ray_tasks
 
-    return ray_tasks(workers)
+    return ray_tasks(workers, address)

@@ -24,7 +24,13 @@ class ProcessExecutor:
         self._pool = pool
         self._window = 2 * workers
 
-    def map(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[tuple[Task, Result]]:
+    def map(
+        self,
+        function: Callable[[Task], Result],
+        tasks: Iterable[Task],
+        *,
+        uses_gpu: bool = False,  # noqa: ARG002 (the processes share what the machine has)
+    ) -> Iterator[tuple[Task, Result]]:
         running: dict[Future[Result], Task] = {}
         waiting = iter(tasks)
         try:

@@ -11,7 +11,13 @@ class SerialExecutor:
 
     in_process = True
 
-    def map(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[tuple[Task, Result]]:
+    def map(
+        self,
+        function: Callable[[Task], Result],
+        tasks: Iterable[Task],
+        *,
+        uses_gpu: bool = False,  # noqa: ARG002 (there is one task at a time: it has all there is)
+    ) -> Iterator[tuple[Task, Result]]:
         for task in tasks:
             yield task, function(task)
 

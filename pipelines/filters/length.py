@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from datastore.text import words
+
+from .batch import TextBatch
+from .rule import Rule
 
 
 class LengthFilter(BaseModel):
@@ -19,10 +24,11 @@ class LengthFilter(BaseModel):
             raise ValueError(f"max_words {self.max_words} is below min_words {self.min_words}")
         return self
 
-    def reason(self, text: str) -> str | None:
-        count = len(words(text))
-        if count < self.min_words:
-            return "too_short"
-        if self.max_words is not None and count > self.max_words:
-            return "too_long"
-        return None
+    def scores(self, batch: TextBatch) -> dict[str, NDArray[np.float64]]:
+        return {"length_words": np.array([len(words(text)) for text in batch.texts], dtype=np.float64)}
+
+    def rules(self) -> tuple[Rule, ...]:
+        return (
+            Rule("too_short", "length_words", minimum=self.min_words),
+            Rule("too_long", "length_words", maximum=np.inf if self.max_words is None else self.max_words),
+        )

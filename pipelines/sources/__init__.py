@@ -2,50 +2,96 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from ..document import Document, Reject
 from . import files, huggingface, pydoc
-from .files import FilesSource
+from .files import FilesSource, Inventory
 from .huggingface import HuggingFaceSource
 from .pydoc import PydocSource
 from .unit import Unit
 
-__all__ = ["SourceConfig", "Unit", "read", "reader_version", "units"]
+__all__ = ["Inventory", "SourceConfig", "Unit", "inventory", "parts", "read", "reader_version", "units"]
 
 SourceConfig = Annotated[FilesSource | HuggingFaceSource | PydocSource, Field(discriminator="kind")]
-# Each a module with `units(config)`, `read(config, unit)` and `VERSION`.
+# Each a module with `read(config, unit)`, `VERSION` and `units(config)`; files have `inventory(config)` instead, and read
+# with a scratch folder.
 _READERS: dict[str, Any] = {"files": files, "huggingface": huggingface, "pydoc": pydoc}
 
 
-def units(config: SourceConfig) -> list[Unit]:
-    """What there is to read, sorted by name.
+def inventory(config: SourceConfig) -> Inventory:
+    """What there is to read, sorted by name, and what will be passed over for want of a reader; no file is opened.
 
     Raises
     ------
     NotFoundError
         If the source's place does not exist or holds nothing that can be read.
     """
-    return sorted(_READERS[config.kind].units(config))
+    found = (
+        files.inventory(config)
+        if config.kind == "files"
+        else Inventory(_READERS[config.kind].units(config), {})
+    )
+    return found._replace(units=sorted(found.units, key=_order))
 
 
-def read(config: SourceConfig, unit: Unit) -> Iterator[Document | Reject]:
+def parts(config: SourceConfig, unit: Unit) -> list[Unit]:
+    """One unit in bounded parts, in order, itself where it is small or cannot be cut.
+
+    Of a large file of JSON lines or WARC it takes one reading of the file: workers can share it out.
+    """
+    return files.parts(config, unit) if config.kind == "files" else [unit]
+
+
+def units(config: SourceConfig, cut: Callable[[SourceConfig, Unit], list[Unit]] = parts) -> list[Unit]:
+    """The `inventory` in `parts`, sorted by name and start.
+
+    Parameters
+    ----------
+    cut
+        Gives a unit's parts, as `parts` does.
+
+    Raises
+    ------
+    NotFoundError
+        See `inventory`.
+    """
+    return [part for unit in inventory(config).units for part in cut(config, unit)]
+
+
+def _order(unit: Unit) -> tuple[str, str]:
+    return unit.name, unit.place
+
+
+def read(config: SourceConfig, unit: Unit, scratch: Path | None = None) -> Iterator[Document | Reject]:
     """The documents of one unit and what was set aside, in the order of the input.
 
     Ends after `limit` documents; rejects do not count.
+
+    Parameters
+    ----------
+    scratch
+        A folder for files that are gone when this ends, of a reader that sorts; None: that of temporary files.
     """
     documents = 0
-    for item in _READERS[config.kind].read(config, unit):
-        yield item
-        documents += isinstance(item, Document)
-        if documents == config.limit:
-            return
+    reader = _READERS[config.kind]
+    items = files.read(config, unit, scratch) if config.kind == "files" else reader.read(config, unit)
+    with closing(items):  # scratch files go now, not when the memory is tidied
+        for item in items:
+            yield item
+            documents += isinstance(item, Document)
+            if documents == config.limit:
+                return
 
 
-def reader_version(config: SourceConfig) -> int:
-    """Raised whenever the same input would give other documents."""
-    version: int = _READERS[config.kind].VERSION
-    return version
+def reader_version(config: SourceConfig, unit: Unit | None = None) -> str:
+    """Changes whenever the same unit would give other documents; without a unit, what all of its source share."""
+    version = f"{config.kind} {_READERS[config.kind].VERSION}"
+    if config.kind != "files" or unit is None:
+        return version
+    return f"{version}, {files.version(config, unit)}"

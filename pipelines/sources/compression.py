@@ -1,4 +1,4 @@
-"""Compressed files as streams of bytes: gzip, bzip2 and zstd, of one member or many."""
+"""Files as streams of bytes, local or not, compressed or not: gzip, bzip2 and zstd, of one member or many."""
 
 from __future__ import annotations
 
@@ -6,16 +6,26 @@ import bz2
 import gzip
 import io
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO
 
 from datastore.errors import optional_import
+
+from .places import file_name, local_path, remote_place
 
 COMPRESSED_SUFFIXES = (".gz", ".zst", ".bz2")
 # What reading a damaged archive raises; an OSError with an errno is the file system's instead.
 DAMAGE = (EOFError, zlib.error, OSError)
 # zstd's densest block, 4 bytes, stands for 128 KiB: this many bytes give at most 4 MiB at a time.
 _ZSTD_BYTES = 128
+_BUFFER_BYTES = 1 << 18
+
+
+def without_compression(name: str) -> str:
+    """A file's name without the suffix of its compression."""
+    return name[: -len(Path(name).suffix)] if name.lower().endswith(COMPRESSED_SUFFIXES) else name
 
 
 class _ZstdStream(io.RawIOBase):
@@ -60,25 +70,118 @@ class _ZstdStream(io.RawIOBase):
         super().close()
 
 
-def open_decompressed(path: Path) -> BinaryIO:
-    """The bytes of a file, decompressed by its last suffix as they are read.
+class _Decompressed(io.RawIOBase):
+    """What gzip or bz2 give, piece by piece: all that stands before a damaged place comes before its error.
+
+    It closes the file below, which they leave to their caller.
+    """
+
+    def __init__(self, stream: gzip.GzipFile | bz2.BZ2File, file: BinaryIO) -> None:
+        self._stream = stream
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # typeshed's Buffer is Python 3.12's
+        content = self._stream.read1(len(buffer))
+        buffer[: len(content)] = content
+        return len(content)
+
+    def close(self) -> None:
+        self._stream.close()
+        self._file.close()
+        super().close()
+
+
+@contextmanager
+def _as_os_errors() -> Iterator[None]:
+    """Packages of file systems raise errors of their own."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        raise ConnectionError(f"{type(error).__name__}: {error}") from error
+
+
+class _Remote(io.RawIOBase):
+    """A file of fsspec, with a position of its own: all that open a file of `memory://` share one."""
+
+    def __init__(self, file_system: Any, file: Any) -> None:
+        self._file_system = file_system  # that of an archive closes the archive when it goes
+        self._file = file
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return bool(self._file.seekable())
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        if whence == io.SEEK_CUR:
+            offset, whence = offset + self._position, io.SEEK_SET
+        with _as_os_errors():
+            self._position = int(self._file.seek(offset, whence))
+        return self._position
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # typeshed's Buffer is Python 3.12's
+        with _as_os_errors():
+            if self._file.tell() != self._position:
+                self._file.seek(self._position)
+            content = self._file.read(len(buffer))
+        buffer[: len(content)] = content
+        self._position += len(content)
+        return len(content)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def open_binary(place: str | Path) -> BinaryIO:
+    """The bytes of a place as they stand there; of a URL, as they come, in bounded memory. It can be sought in.
 
     Raises
     ------
-    MissingPackageError
-        If the file is zstd and zstandard is not installed.
+    NotFoundError, MissingPackageError
+        See `remote_place`; a file that is not there, or a connection that is lost, is an OSError.
     """
-    match path.suffix.lower():
+    path = local_path(place)
+    if path is not None:
+        return path.open("rb")
+    file_system, name = remote_place(str(place))
+    with _as_os_errors():
+        file = file_system.open(name, "rb")
+    return io.BufferedReader(_Remote(file_system, file), _BUFFER_BYTES)
+
+
+def open_decompressed(place: str | Path) -> BinaryIO:
+    """The bytes of a place, decompressed by its last suffix as they are read.
+
+    Raises
+    ------
+    NotFoundError, MissingPackageError
+        See `open_binary`; the package may also be zstandard.
+    """
+    file = open_binary(place)
+    match Path(file_name(str(place))).suffix.lower():
         case ".gz":
-            return cast("BinaryIO", gzip.open(path, "rb"))
+            return io.BufferedReader(
+                _Decompressed(gzip.GzipFile(fileobj=file, mode="rb"), file), _BUFFER_BYTES
+            )
         case ".bz2":
-            return cast("BinaryIO", bz2.open(path, "rb"))
+            return io.BufferedReader(_Decompressed(bz2.BZ2File(file), file), _BUFFER_BYTES)
         case ".zst":
-            return io.BufferedReader(_ZstdStream(path.open("rb")))
+            return io.BufferedReader(_ZstdStream(file), _BUFFER_BYTES)
         case _:
-            return path.open("rb")
+            return file
 
 
 def is_out_of_reach(error: Exception) -> bool:
     """Whether the file could not be read at all, rather than held the wrong bytes."""
+    # Not every file system of fsspec gives its errors a number.
+    if isinstance(error, FileNotFoundError | PermissionError | ConnectionError | TimeoutError):
+        return True
     return isinstance(error, OSError) and error.errno is not None

@@ -1,7 +1,8 @@
-"""HTML: the main text of a page, without its menus, scripts and markup, by trafilatura.
+"""HTML: the main text of a page, without its menus, scripts and markup, by trafilatura or resiliparse.
 
 Barbaresi, "Trafilatura: A Web Scraping Library and Command-Line Tool for Text Discovery and Extraction"
-(ACL 2021, demonstrations).
+(ACL 2021, demonstrations); Bevendorff et al., "Elastic ChatNoir: Search Engine for the ClueWeb and the Common Crawl"
+(ECIR 2018). docs/design/web-pages.md compares them.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import codecs
 import logging
 import re
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
 
 from datastore.errors import optional_import
 
@@ -17,11 +20,26 @@ from .records import SAMPLE_CHARS
 from .text import read_whole
 from .unit import Unit
 
+Extractor = Literal["trafilatura", "trafilatura_precision", "trafilatura_recall", "resiliparse"]
+# The documented modes of trafilatura, without what is done again otherwise: its metadata cost a third of its time.
+_TRAFILATURA: dict[str, dict[str, bool]] = {
+    "trafilatura": {"fast": True},
+    "trafilatura_precision": {"favor_precision": True},
+    "trafilatura_recall": {"favor_recall": True},
+}
+_MAX_TAGS = 400_000  # parsed, each takes up to 3 KB
+_DEEPEST = (
+    512  # as in browsers; resiliparse takes a time quadratic in the depth, trafilatura drops what is deeper
+)
+_TOO_DEEP = " > ".join(["*"] * (_DEEPEST + 1))
+
 _DECLARED = re.compile(rb"<(?:meta|\?xml)[^>]*?(?:charset|encoding)\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
 _DECLARED_WITHIN_BYTES = 4096
+_REPLACED_SHARE = 0.001  # of the characters: so many bytes may be wrong in the encoding that a page declares
 _MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 # What browsers read for a declared name (https://encoding.spec.whatwg.org/#names-and-labels), by Python's codec names.
 _READ_AS = {
+    "utf-8": "utf-8",
     "ascii": "cp1252",
     "iso8859-1": "cp1252",
     "iso8859-9": "cp1254",
@@ -38,74 +56,162 @@ _READ_AS = {
 _READ_AS_DECLARED = ("iso8859", "cp125", "koi8")
 
 
-def _declared_encoding(data: bytes) -> str | None:
-    """The encoding that a page names, if it is one of the web: Python knows others that no page may choose."""
-    match = _DECLARED.search(data, 0, _DECLARED_WITHIN_BYTES)
+class Page(NamedTuple):
+    title: str
+    text: str
+    url: str  # the canonical address that the page names, else empty
+    language: str  # as the page declares it (`en-GB`), else empty
+
+
+def _web_encoding(name: str) -> str | None:
+    """The codec of an encoding's name, if it is one of the web: Python knows others that no page may choose."""
     try:
-        name = codecs.lookup(match[1].decode("ascii")).name if match else ""
-    except LookupError:
+        name = codecs.lookup(name).name
+    except (LookupError, ValueError):  # ValueError: a name with a null character
         return None
     return _READ_AS.get(name, name if name.startswith(_READ_AS_DECLARED) else None)
 
 
-def _decode(data: bytes) -> str | None:
-    """A page's text by its byte order mark, else UTF-8, else the encoding it declares; None if none fits.
+def decode(data: bytes, charset: str = "", *, is_html: bool = True) -> str | None:
+    """A page's text by its byte order mark, else UTF-8, else the charset given, else the one it declares.
 
-    UTF-8 goes before the declaration, which is wrong more often than another encoding's bytes are valid UTF-8. It
-    goes behind for a page of ASCII bytes alone, which may be ISO-2022.
+    None if none fits. UTF-8 goes before the others, which are wrong more often than another encoding's bytes are
+    valid UTF-8. It goes behind for a page of ASCII bytes alone, which may be ISO-2022. Where nothing fits exactly,
+    one character in a thousand may be wrong, as where a crawler cut a page off.
     """
     encodings = [encoding for mark, encoding in _MARKS.items() if data.startswith(mark)]
     if not encodings:
-        declared = _declared_encoding(data)
-        encodings = (
-            ["utf-8"] if declared is None else [declared, "utf-8"] if data.isascii() else ["utf-8", declared]
-        )
+        declared = _DECLARED.search(data, 0, _DECLARED_WITHIN_BYTES) if is_html else None
+        names = [charset, declared[1].decode("ascii", "replace") if declared else ""]
+        told = [encoding for encoding in map(_web_encoding, names) if encoding is not None]
+        encodings = [*told, "utf-8"] if data.isascii() else ["utf-8", *told]
     for encoding in encodings:
         try:
             return data.decode(encoding)
         except UnicodeDecodeError:
             continue
+    for encoding in (*encodings[1:], encodings[0]):
+        text = data.decode(encoding, "replace")
+        if text.count("\ufffd") <= _REPLACED_SHARE * len(text):
+            return text
     return None
 
 
-def read_html(unit: Unit, max_bytes: int) -> Document | Reject:
-    """The document of a page, titled by its metadata, its heading or `<title>`.
+def _words(text: str | None) -> str:
+    return " ".join((text or "").split())
 
-    `url` is in its metadata where the page names its canonical address.
+
+def _head(page: str) -> str:
+    """A page up to the end of its first heading, or of its head: a fraction of it, in which title and address stand."""
+    ends = (page.find(tag) for tag in ("</h1>", "</H1>", "</head>", "</HEAD>"))
+    return page[: next((end for end in ends if end >= 0), len(page))]
+
+
+def _title(tree: Any) -> str:
+    """What a page calls itself where it is shared, else in its head, else its first heading.
+
+    If such a title begins with the heading, the heading it is: what follows there is mostly the site's name.
+    """
+    named = [_attribute(tree, 'meta[property="og:title"]', "content"), _words(tree.title)]
+    first = tree.document.query_selector("h1")
+    heading = _words(first.text) if first else ""
+    if heading and any(title.startswith(heading) for title in named):
+        return heading
+    return next((title for title in (*named, heading) if title), "")
+
+
+def _attribute(tree: Any, selector: str, name: str) -> str:
+    element = tree.document.query_selector(selector)
+    return _words(element.getattr(name)) if element else ""
+
+
+class _TooDeepError(ValueError):
+    pass
+
+
+def _main_text_by(extractor: Extractor) -> Callable[[str], str | None]:
+    """The function from a page to its main text."""
+    if extractor == "resiliparse":
+        parser = optional_import("resiliparse.parse.html", extra="ingest")
+        html2text = optional_import("resiliparse.extract.html2text", extra="ingest")
+
+        def by_resiliparse(page: str) -> str:
+            tree = parser.HTMLTree.parse(page)
+            if tree.document.query_selector(_TOO_DEEP) is not None:
+                raise _TooDeepError
+            text: str = html2text.extract_plain_text(
+                tree, main_content=True, alt_texts=False, comments=False, post_meta=False
+            )
+            return text
+
+        return by_resiliparse
+    trafilatura = optional_import("trafilatura", extra="ingest")
+    for logger in ("trafilatura", "htmldate"):  # what they complain of is a reject here
+        logging.getLogger(logger).setLevel(logging.CRITICAL)
+
+    def by_trafilatura(page: str) -> str | None:
+        if not re.search("<html", page, re.IGNORECASE):
+            page = f"<html><body>{page}</body></html>"  # trafilatura refuses a bare fragment
+        document = trafilatura.bare_extraction(page, include_comments=False, **_TRAFILATURA[extractor])
+        return None if document is None else document.text
+
+    return by_trafilatura
+
+
+def extract(
+    data: bytes, *, document_id: str, location: str, charset: str = "", extractor: Extractor = "trafilatura"
+) -> Page | Reject:
+    """The main text of a page, read in the charset that came with it or that it declares; see `decode`.
 
     Raises
     ------
     MissingPackageError
-        If trafilatura is not installed.
+        If the extractor is not installed.
     """
-    trafilatura = optional_import("trafilatura", extra="ingest")
-    for logger in ("trafilatura", "htmldate"):  # what they complain of is a reject here
-        logging.getLogger(logger).setLevel(logging.CRITICAL)
+    parser = optional_import("resiliparse.parse.html", extra="ingest")
+    main_text = _main_text_by(extractor)
+
+    def reject(reason: str, detail: str, sample: str) -> Reject:
+        return Reject(reason, location, document_id, detail, sample[:SAMPLE_CHARS])
+
+    if (tags := data.count(b"<")) > _MAX_TAGS:
+        return reject("too_large", f"{tags:,} tags, the limit is {_MAX_TAGS:,}", "")
+    page = decode(data, charset)
+    if page is None:
+        sample = data[: 4 * SAMPLE_CHARS].decode("utf-8", "replace")
+        return reject("invalid_utf8", "neither UTF-8 nor the encoding that the page declares", sample)
+    try:
+        text = main_text(page) or ""
+        tree = parser.HTMLTree.parse(_head(page))
+        url = _attribute(tree, 'link[rel="canonical"]', "href")
+        found = Page(
+            title=_title(tree),
+            text=text,
+            url=url if url.startswith(("http://", "https://")) else "",
+            language=_attribute(tree, "html", "lang"),
+        )
+    except _TooDeepError:
+        return reject("too_deep", f"elements nested more than {_DEEPEST} deep", page)
+    except Exception as error:  # noqa: BLE001 (whatever a page makes the extractor raise, the next page is read)
+        return reject("extraction_failed", f"{type(error).__name__}: {error}", page)
+    return found if text.strip() else reject("no_text", "no main text was found", page)
+
+
+def read_html(unit: Unit, max_bytes: int, extractor: Extractor = "trafilatura") -> Document | Reject:
+    """The document of a file that holds one page; `url` and `language` are in its metadata where the page says them.
+
+    Raises
+    ------
+    MissingPackageError
+        If the extractor is not installed.
+    """
     data = read_whole(unit, max_bytes)
     if isinstance(data, Reject):
         return data
-    page = _decode(data)
-    if page is None:
-        sample = data[:SAMPLE_CHARS].decode("utf-8", "replace")
-        return Reject(
-            "invalid_utf8",
-            unit.name,
-            unit.name,
-            "neither UTF-8 nor the encoding that the page declares",
-            sample,
-        )
-    if not re.search("<html", page, re.IGNORECASE):
-        page = f"<html><body>{page}</body></html>"  # trafilatura refuses a bare fragment
-    try:
-        found = trafilatura.bare_extraction(
-            page, favor_recall=True, include_comments=False, with_metadata=True
-        )
-    except Exception as error:  # noqa: BLE001 (whatever a page makes the extractor raise, the next page is read)
-        return Reject(
-            "extraction_failed", unit.name, unit.name, f"{type(error).__name__}: {error}", page[:SAMPLE_CHARS]
-        )
-    if found is None or not (found.text or "").strip():
-        return Reject("no_text", unit.name, unit.name, "no main text was found", page[:SAMPLE_CHARS])
+    page = extract(data, document_id=unit.name, location=unit.name, extractor=extractor)
+    if isinstance(page, Reject):
+        return page
+    said = {"url": page.url, "language": page.language}
     return Document(
-        unit.name, found.title or "", found.text, {"url": found.url} if found.url else {}, unit.name
+        unit.name, page.title, page.text, {key: value for key, value in said.items() if value}, unit.name
     )

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from ..document import Document, Reject
-from .compression import DAMAGE, is_out_of_reach, open_decompressed
+from .compression import DAMAGE, is_out_of_reach, open_binary, open_decompressed
 from .records import SAMPLE_CHARS, Fields, read_record
-from .unit import Unit
+from .unit import Part, Unit
 
 _SKIP_BYTES = 1 << 16
+_COUNT_BYTES = 1 << 20
 
 
 class _Line(NamedTuple):
@@ -21,14 +22,16 @@ class _Line(NamedTuple):
     length: int  # bytes, the newline left out
 
 
-def _lines(stream: BinaryIO, max_bytes: int) -> Iterator[_Line]:
-    """Each line; of one beyond `max_bytes` only the start is held."""
-    while line := stream.readline(max_bytes + 1):
+def _lines(stream: BinaryIO, max_bytes: int, part_bytes: float) -> Iterator[_Line]:
+    """Each line that begins within the next `part_bytes`; of one beyond `max_bytes` only the start is held."""
+    while part_bytes > 0 and (line := stream.readline(max_bytes + 1)):
         length = len(line.removesuffix(b"\n"))
+        part_bytes -= len(line)
         if length > max_bytes:
             line = line[:SAMPLE_CHARS]
             while rest := stream.readline(_SKIP_BYTES):
                 length += len(rest.removesuffix(b"\n"))
+                part_bytes -= len(rest)
                 if rest.endswith(b"\n"):
                     break
         yield _Line(line, length)
@@ -80,12 +83,39 @@ def _read_line(line: _Line, number: int, unit: Unit, fields: Fields, max_bytes: 
     return read_record(record, fields, default_id=location, location=location)
 
 
+def parts_of(place: str, target_bytes: int) -> list[Part]:
+    """Whole lines of an uncompressed file, `target_bytes` and what is left of a line at a time.
+
+    It reads the file through, since only that tells the numbers of the lines.
+    """
+    parts = []
+    start, first_line = 0, 1
+    with open_binary(place) as stream:
+        size = stream.seek(0, io.SEEK_END)
+        while start < size:
+            stream.seek(min(start + target_bytes, size) - 1)
+            while (piece := stream.readline(_SKIP_BYTES)) and not piece.endswith(b"\n"):
+                pass
+            end = stream.tell()
+            parts.append(Part(start, end, first_line))
+            stream.seek(start)
+            while start < end and (block := stream.read(min(_COUNT_BYTES, end - start))):
+                first_line += block.count(b"\n")
+                start += len(block)
+            start = end
+    return parts
+
+
 def read_jsonl(unit: Unit, fields: Fields, max_bytes: int) -> Iterator[Document | Reject]:
-    """The documents of a file; a damaged archive gives those before the damage, then one `broken_archive`."""
-    number = 0
+    """The documents of a file or a part; a damaged archive gives those before the damage, then one `broken_archive`."""
+    part = unit.part or Part(0, 0, 1)
+    number = part.first_record - 1
     try:
-        with open_decompressed(Path(unit.place)) as stream:
-            for number, line in enumerate(_lines(stream, max_bytes), start=1):
+        with open_decompressed(unit.place) as stream:
+            if part.start:
+                stream.seek(part.start)
+            lines = _lines(stream, max_bytes, part.end - part.start if unit.part else math.inf)
+            for number, line in enumerate(lines, start=part.first_record):
                 if line.start.strip():
                     yield _read_line(line, number, unit, fields, max_bytes)
     except DAMAGE as error:

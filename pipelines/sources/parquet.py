@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..document import Document, Reject
-from .compression import is_out_of_reach
+from .compression import is_out_of_reach, open_binary
 from .records import SAMPLE_CHARS, Fields, json_value, read_record
-from .unit import Unit
+from .unit import Part, Unit
 
 ROWS_PER_BATCH = 256
 
@@ -31,10 +31,12 @@ def _rows(batch: Any) -> Iterator[dict[str, Any] | Exception]:
         yield from rows
 
 
-def read_batches(batches: Iterable[Any], unit: Unit, fields: Fields) -> Iterator[Document | Reject]:
+def read_batches(
+    batches: Iterable[Any], unit: Unit, fields: Fields, first_row: int = 1
+) -> Iterator[Document | Reject]:
     """The documents of Arrow record batches or tables; a value without a Python form rejects its row."""
     rows = (row for batch in batches for row in _rows(batch))
-    for number, row in enumerate(rows, start=1):
+    for number, row in enumerate(rows, start=first_row):
         location = f"{unit.name}:{number}"
         if isinstance(row, Exception):
             reason = "invalid_utf8" if isinstance(row, UnicodeError) else "invalid_value"
@@ -44,18 +46,56 @@ def read_batches(batches: Iterable[Any], unit: Unit, fields: Fields) -> Iterator
             yield read_record(record, fields, default_id=location, location=location)
 
 
-def read_parquet(unit: Unit, fields: Fields, max_bytes: int) -> Iterator[Document | Reject]:
-    """The documents of a file; a damaged one gives those before the damage, then one `broken_archive`."""
+def parts_of(place: str, target_bytes: int) -> list[Part]:
+    """Row groups, as many as take at most `target_bytes` of the file, one at least; none of a file that is damaged."""
     try:
-        with pq.ParquetFile(unit.place) as file:
-            for item in read_batches(file.iter_batches(batch_size=ROWS_PER_BATCH), unit, fields):
-                size = len(item.text.encode()) if isinstance(item, Document) else 0
-                if isinstance(item, Document) and size > max_bytes:
-                    detail = f"{size:,} bytes of text, the limit is {max_bytes:,}"
-                    yield Reject("too_large", item.location, item.id, detail, item.text[:SAMPLE_CHARS])
-                else:
-                    yield item
+        with open_binary(place) as stream, pq.ParquetFile(stream) as file:
+            groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
+    except (pa.ArrowException, OSError) as error:
+        if is_out_of_reach(error):
+            raise
+        return []
+    parts: list[Part] = []
+    first_row = next_row = 1
+    size = 0
+    for number, group in enumerate(groups):
+        group_bytes = sum(group.column(column).total_compressed_size for column in range(group.num_columns))
+        if size and size + group_bytes > target_bytes:
+            parts.append(Part(parts[-1].end if parts else 0, number, first_row))
+            first_row, size = next_row, 0
+        size += group_bytes
+        next_row += group.num_rows
+    return [*parts, Part(parts[-1].end if parts else 0, len(groups), first_row)]
+
+
+def read_parquet(unit: Unit, fields: Fields, max_bytes: int) -> Iterator[Document | Reject]:
+    """The documents of a file or a part; of a damaged row group those before the damage, then one `broken_archive`."""
+    try:
+        with open_binary(unit.place) as stream, pq.ParquetFile(stream) as file:
+            part = unit.part or Part(0, file.num_row_groups, 1)
+            row = part.first_record
+            for group in range(part.start, part.end):
+                yield from _read_group(file, group, row, unit, fields, max_bytes)
+                row += file.metadata.row_group(group).num_rows
     except (pa.ArrowException, OSError) as error:
         if is_out_of_reach(error):
             raise
         yield Reject("broken_archive", unit.name, "", str(error), "")
+
+
+def _read_group(
+    file: Any, group: int, first_row: int, unit: Unit, fields: Fields, max_bytes: int
+) -> Iterator[Document | Reject]:
+    batches = file.iter_batches(batch_size=ROWS_PER_BATCH, row_groups=[group])
+    try:
+        for item in read_batches(batches, unit, fields, first_row):
+            size = len(item.text.encode()) if isinstance(item, Document) else 0
+            if isinstance(item, Document) and size > max_bytes:
+                detail = f"{size:,} bytes of text, the limit is {max_bytes:,}"
+                yield Reject("too_large", item.location, item.id, detail, item.text[:SAMPLE_CHARS])
+            else:
+                yield item
+    except (pa.ArrowException, OSError) as error:
+        if is_out_of_reach(error):
+            raise
+        yield Reject("broken_archive", unit.name, "", f"row group {group + 1}: {error}", "")

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from ..document import Document, Reject
+from .compression import DAMAGE, is_out_of_reach, open_decompressed, without_compression
 from .records import SAMPLE_CHARS
 from .unit import Unit
 
@@ -21,9 +22,14 @@ _HEADING = re.compile(r" {0,3}#[ \t]+(.*?)(?:[ \t]+#+)?[ \t]*$")
 
 
 def read_whole(unit: Unit, max_bytes: int) -> bytes | Reject:
-    """All bytes of a file, or `too_large`."""
-    with Path(unit.place).open("rb") as file:
-        data = file.read(max_bytes + 1)
+    """All bytes of a file, decompressed, or `too_large` or `broken_archive`."""
+    try:
+        with open_decompressed(unit.place) as file:
+            data = file.read(max_bytes + 1)
+    except DAMAGE as error:
+        if is_out_of_reach(error):
+            raise
+        return Reject("broken_archive", unit.name, unit.name, str(error), "")
     if len(data) > max_bytes:
         return Reject("too_large", unit.name, unit.name, f"more than {max_bytes:,} bytes", "")
     return data
@@ -88,5 +94,5 @@ def read_text(unit: Unit, max_bytes: int, *, markdown: bool) -> Document | Rejec
     if not body.strip():
         return Reject("no_text", unit.name, unit.name, "the file is empty", text[:SAMPLE_CHARS])
     if not title.strip():
-        title = (_first_heading(body) if markdown else "") or Path(unit.name).stem
+        title = (_first_heading(body) if markdown else "") or Path(without_compression(unit.name)).stem
     return Document(unit.name, title, body, metadata, unit.name)

@@ -8,7 +8,9 @@ class Part(NamedTuple):
 
     start: int  # first byte, or first row group, whatever the reader splits by
     end: int  # just behind the last
-    first_record: int  # number of the range's first record within the file, from 1: locations must not depend on ranges
+    first_record: (
+        int  # number of the range's first record within the file, from 1: locations must not depend on ranges
+    )
 
 
 class Unit(NamedTuple):

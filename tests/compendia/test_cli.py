@@ -194,7 +194,7 @@ def test_hybrid_search_on_the_command_line(invoke, store):
         (["search", "store", "a question", "--retriever", "bm52"], 2, 'did you mean "bm25"?'),
         (["build", "nowhere", "--out", "x"], 3, "there is no recipe at nowhere"),
         (["build", "notes/tea.txt", "--out", "x"], 2, "is neither a recipe nor a folder"),
-        (["build", "notes", "--out", "x", "--executor", "spark"], 2, "serial, process or ray"),
+        (["build", "notes", "--out", "x", "--executor", "spark"], 2, "serial, process, ray"),
         (["build", "notes", "--out", "x", "--set", "encoder.dtpye=x"], 2, 'did you mean "dtype"?'),
         (["build", "notes", "--out", "x", "--set", "chunk"], 2, "cannot read the setting 'chunk'"),
         (["build", "notes", "--out", "x", "--set", "chunk.max_tokens=lots"], 2, "chunk.max_tokens"),

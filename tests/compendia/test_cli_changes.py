@@ -43,6 +43,7 @@ def test_add_takes_texts_and_refuses_an_id_twice(invoke, store, tmp_path):
         "schema": "compendia.add/1",
         "version": 3,
         "added": 1,
+        "skipped": 0,
         "passages": 4,
     }
     again = invoke("add", store, rows)

@@ -389,6 +389,9 @@ def test_an_unknown_column_names_the_nearest(segments):
     with pytest.raises(UsageError, match=r"'yaer', which is unknown") as error:
         rows("yaer = 1", files)
     assert error.value.hint == 'did you mean "year"?'
+    with pytest.raises(UsageError, match=r"'Assam', which is unknown") as error:
+        rows('title = "Assam"', files)
+    assert error.value.hint == "known: title, year; if it is a text, put it in single quotes: 'Assam'"
     with pytest.raises(UsageError, match="unknown"):
         rows("current_date > '2020-01-01'", files)
 

@@ -5,6 +5,7 @@ import multiprocessing
 import pickle
 import resource
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -190,6 +191,10 @@ def test_an_encoder_that_did_not_build_the_store_is_refused(make_store):
         store.search("text")
 
 
+def bytes_on_disk(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
 def test_info_adds_up(make_store, tmp_path):
     store = make_store(TEXTS, segment_rows=1_000)
     manifest = store.manifest.model_copy(update={"build": "test"})
@@ -204,17 +209,49 @@ def test_info_adds_up(make_store, tmp_path):
     info = describe(store)
 
     assert (info["passages"], info["documents"], info["dimension"], info["version"]) == (2_800, 2_800, 256, 2)
-    on_disk = sum(
-        file.stat().st_size
-        for part in ("segments", "indexes")
-        for file in (store.path / part).rglob("*")
-        if file.is_file()
-    )
-    assert info["bytes"]["disk"]["total"] == on_disk
+    assert info["bytes"]["disk"]["total"] == bytes_on_disk(store.path)
+    assert info["bytes"]["disk"]["other versions"] == 0
     assert info["bytes"]["disk"]["vectors"] == 2_800 * 256 * 2 + 3 * 128
     assert info["bytes"]["disk"]["lookups"] == 3 * 2 * 128 + 2 * 2_800 * 16
     assert info["bytes"]["ram"]["index"] >= 2_800 * 256 // 2
     assert info["indexes"][0]["recall"]["source"] == "sentences"
+
+
+def test_info_counts_deletes_calibration_and_what_other_versions_need(make_store):
+    store = make_store(TEXTS)
+    before = describe(store)["bytes"]["disk"]
+    (calibration,) = (store.path / "calibration").iterdir()
+    assert before["calibration"] == calibration.stat().st_size
+
+    store.delete(ids=["test/3#0"])
+    (deletes,) = (store.path / "deletes").glob("*/*.npy")
+    after = describe(store)["bytes"]["disk"]
+
+    assert after["deletes"] == deletes.stat().st_size
+    assert after["total"] == bytes_on_disk(store.path)
+
+    with Datastore.open(store.path, version=1) as first:
+        assert describe(first)["bytes"]["disk"]["other versions"] == after["deletes"]
+
+    indexes = after["indexes"]
+    store.delete(where="document_id >= '2'")  # so many that the rest is written anew
+    after = describe(store)["bytes"]["disk"]
+
+    assert after["other versions"] >= before["text"] + before["vectors"] + indexes
+    assert after["total"] == bytes_on_disk(store.path)
+
+
+def test_rows_that_a_version_does_not_have(make_store):
+    store = make_store(["one", "two"])
+
+    for rows in ([0, 2], [-1], np.array([7])):
+        with pytest.raises(UsageError, match="version 1 has 2 rows from 0, there is no row"):
+            store.read_hits(np.asarray(rows), np.zeros(len(rows), np.float32))
+        with pytest.raises(UsageError, match="there is no row"):
+            store.read_vectors(rows)
+    with pytest.raises(UsageError, match=r"must be \(m,\) whole numbers, got \(1,\) float64"):
+        store.read_vectors(np.array([0.5]))
+    assert store.read_vectors([]).shape == (0, 256)
 
 
 def test_verify_finds_nothing_wrong_in_a_good_store(make_store):

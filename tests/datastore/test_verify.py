@@ -5,23 +5,33 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from typer.testing import CliRunner
 
+from compendia.cli import app
 from datastore import EncoderConfig, verify
 from datastore.changes.fold import fold
 from datastore.changes.write import SegmentCounts, commit_next, publish_segment
 from datastore.encoders import load_encoder
-from datastore.manifest import Manifest, StoredEncoder
-from datastore.segment import Passage, write_passages, write_vectors
+from datastore.manifest import Manifest, StoredEncoder, read_manifest
+from datastore.segment import EXACT_VECTORS_FILE, Passage, write_passages, write_vectors
 
 HASHING = EncoderConfig(model="hashing")
 
 
-def write_store(path: Path, ids: list[str], vectors: np.ndarray, indexed: np.ndarray | None = None) -> Path:
+def write_store(
+    path: Path,
+    ids: list[str],
+    vectors: np.ndarray,
+    indexed: np.ndarray | None = None,
+    exact_encoder: StoredEncoder | None = None,
+) -> Path:
     """A store of one segment, whose index, if it has one, may be over other vectors."""
 
     def publish(name: str, content: np.ndarray):
         def fill(folder: Path) -> int:
             write_vectors(folder, content)
+            if exact_encoder is not None:
+                write_vectors(folder, content, file=EXACT_VECTORS_FILE)
             return write_passages(folder, [Passage(id_, id_, "s", "", 0, 0, 1, "t", {}) for id_ in ids])
 
         return publish_segment(path, name, SegmentCounts(len(ids)), fill)
@@ -33,6 +43,7 @@ def write_store(path: Path, ids: list[str], vectors: np.ndarray, indexed: np.nda
         metric="cosine",
         dimension=256,
         encoder=StoredEncoder(config=HASHING, fingerprint=load_encoder(HASHING).fingerprint),
+        exact_encoder=exact_encoder,
         segments=(publish("other", indexed) if indexed is not None else entry,),
         indexes=(),
     )
@@ -70,3 +81,59 @@ def test_an_index_over_other_vectors(tmp_path):
 
     assert " does not find " in fault
     assert fault.endswith(" of 20 of the store's own vectors")
+
+
+def with_encoder(path: Path, config: EncoderConfig = HASHING, **changed: object) -> Path:
+    """A store whose manifest says other things of its encoder."""
+    write_store(path, list("abc"), unit_vectors(3, 0))
+    fingerprint = load_encoder(HASHING).fingerprint.model_copy(update=changed)
+    changes = {"version": 2, "encoder": StoredEncoder(config=config, fingerprint=fingerprint)}
+    commit_next(path, read_manifest(path).model_copy(update=changes))
+    return path
+
+
+def test_an_encoder_that_did_not_make_the_vectors(tmp_path):
+    notes: list[str] = []
+    path = with_encoder(tmp_path / "s", revision="1", max_tokens=9, model="moved, which does not matter")
+
+    (fault,) = verify(path, on_note=notes.append)
+
+    assert fault.startswith("the encoder 'hashing' is not the one that made the vectors: ")
+    assert fault.endswith("revision '2' instead of '1', max_tokens 256 instead of 9")
+    assert notes == []
+
+
+def test_the_encoder_of_the_exact_vectors_is_compared_too(tmp_path):
+    path = tmp_path / "s"
+    right = StoredEncoder(config=HASHING, fingerprint=load_encoder(HASHING).fingerprint)
+    write_store(path, list("abc"), unit_vectors(3, 0), exact_encoder=right)
+
+    assert verify(path) == []
+
+    wrong = right.fingerprint.model_copy(update={"dtype": "bfloat16"})
+    changes = {"version": 2, "exact_encoder": right.model_copy(update={"fingerprint": wrong})}
+    commit_next(path, read_manifest(path).model_copy(update=changes))
+
+    assert verify(path) == [
+        "the encoder 'hashing' is not the one that made the vectors: dtype 'float32' instead of 'bfloat16'"
+    ]
+
+
+def test_an_encoder_that_is_not_here_is_noted_and_no_fault(tmp_path):
+    notes: list[str] = []
+    path = with_encoder(tmp_path / "s", config=EncoderConfig(model=str(tmp_path / "elsewhere")))
+
+    assert verify(path) == []
+    assert verify(path, on_note=notes.append) == []
+    (note,) = notes
+    assert note.startswith(f"the encoder '{tmp_path}/elsewhere' is not checked: cannot load the encoder")
+
+
+def test_the_command_line_tells_faults_from_notes(tmp_path):
+    other = with_encoder(tmp_path / "other", revision="1")
+    absent = with_encoder(tmp_path / "absent", config=EncoderConfig(model=str(tmp_path / "elsewhere")))
+
+    wrong, noted = (CliRunner().invoke(app, ["verify", str(path)]) for path in (other, absent))
+
+    assert (wrong.exit_code, "revision '2' instead of '1'" in wrong.stdout) == (4, True)
+    assert (noted.exit_code, "is not checked" in noted.stderr) == (0, True)

@@ -14,6 +14,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
+
+from pipelines import make_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -98,6 +101,14 @@ def test_every_python_block_compiles():
     for language, block in BLOCKS:
         if language == "python":
             compile(block, "README.md", "exec")
+
+
+def test_every_recipe_of_the_readme_loads():
+    recipes = [yaml.safe_load(block) for language, block in BLOCKS if language == "yaml"]
+
+    assert recipes
+    for recipe in recipes:
+        assert make_recipe(recipe, environment={}).name
 
 
 def test_every_path_that_the_readme_links_to_exists():

@@ -173,7 +173,9 @@ def test_duplicates_stay_when_the_recipe_says_so(recipe, tmp_path):
 def test_a_limit_holds_over_all_files_of_a_source(recipe, tmp_path):
     report = build(with_settings(recipe, "sources.articles.limit=50"), tmp_path / "store")
 
-    assert report.sources["articles"].documents == 50
+    # Of the first 50 one is too short.
+    articles = report.sources["articles"]
+    assert (articles.documents, articles.dropped) == (49, {"beyond_limit": 70, "too_short": 1})
 
 
 def test_document_mode_counts_what_the_encoder_does_not_read(recipe, tmp_path):

@@ -17,6 +17,8 @@ from datastore import Datastore, verify
 
 POINTS = [
     "after_units_read",
+    "after_shard_scored",
+    "after_duplicates",
     "after_shard_chunked",
     "after_embedding",
     "before_segment_rename",
@@ -34,7 +36,7 @@ POINTS = [
 @pytest.fixture
 def command(recipe, tmp_path: Path) -> list[str]:
     """The command line of a build large enough to have an index."""
-    data = {**recipe.model_dump(mode="json"), "chunk": {"max_tokens": 16}}
+    data = {**recipe.model_dump(mode="json"), "chunk": {"max_tokens": 16}, "deduplicate": "near"}
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(data))
     return [sys.executable, "-m", "compendia", "build", str(tmp_path / "recipe.yaml"), "--out"]
 

@@ -148,6 +148,12 @@ def test_passages_without_a_term_do_not_disturb(make_store):
     assert bm25.on(make_store(["", "cat", "--"])).retrieve(["cat"], 3).rows.tolist() == [[1, -1, -1]]
 
 
+def test_a_k_beyond_all_passages_takes_no_memory(make_store):
+    hits = bm25.on(make_store(["cat", "dog"])).retrieve(["cat"], 10**12)
+
+    assert [hit.text for hit in hits[0]] == ["cat"]
+
+
 def test_no_query_gives_no_line(make_store):
     assert bm25.on(make_store(["cat"])).retrieve([], 3).rows.shape == (0, 3)
 

@@ -53,6 +53,12 @@ def store(make_store):
     return make_store(TEXTS)
 
 
+def test_a_k_beyond_all_passages_takes_no_memory(store):
+    hits = rrf.on(store).retrieve(["tide"], 10**12)
+
+    assert sorted(hits.rows[0, : len(TEXTS)].tolist()) == [*range(len(TEXTS))]
+
+
 def test_rrf_by_hand(store):
     first, second = arm({0: 9.0, 1: 8.0, 2: 7.0}), arm({2: 0.3, 3: 0.2})
 

@@ -72,12 +72,16 @@ def test_text_and_python_mean_the_same(text, chain):
 @pytest.mark.parametrize(
     ("text", "message", "hint"),
     [
-        ("bm52", "there is no retriever 'bm52'", 'did you mean "bm25"? known: bm25, dense, rrf, weighted'),
-        ("zzz", "there is no retriever 'zzz'", "known: bm25, dense, rrf, weighted"),
+        (
+            "bm52",
+            "there is no retriever 'bm52'",
+            'did you mean "bm25"? known: bm25, decontaminated, dense, rrf, weighted',
+        ),
+        ("zzz", "there is no retriever 'zzz'", "known: bm25, decontaminated, dense, rrf, weighted"),
         (
             "rrf(dence, bm25)",
             "there is no retriever 'dence'",
-            'did you mean "dense"? known: bm25, dense, rrf, weighted',
+            'did you mean "dense"? known: bm25, decontaminated, dense, rrf, weighted',
         ),
         (
             "dense(candidate=9)",
@@ -87,8 +91,8 @@ def test_text_and_python_mean_the_same(text, chain):
         ("rrf(bm25, c=9)", "rrf has no parameter 'c'", "known: depth, k"),
         ("dense(200)", "dense takes its parameters by name, got 200", "known: candidates, recall"),
         ("dense(bm25)", "dense takes its parameters by name, got bm25", "known: candidates, recall"),
-        ("rrf(dense, 60)", "60 is not a retriever", "known: bm25, dense, rrf, weighted"),
-        ("rrf(*arms)", "*arms is not a retriever", "known: bm25, dense, rrf, weighted"),
+        ("rrf(dense, 60)", "60 is not a retriever", "known: bm25, decontaminated, dense, rrf, weighted"),
+        ("rrf(*arms)", "*arms is not a retriever", "known: bm25, decontaminated, dense, rrf, weighted"),
         ("rrf(**all)", "rrf takes its parameters one by one, not as **all", "known: depth, k"),
         ("dense(candidates=1, candidates=2)", "dense is given candidates twice", None),
         ("dense(candidates=2*100)", "2 * 100 is not a value", "values are numbers, 'text', None and (1, 2)"),

@@ -331,6 +331,7 @@ class IvfIndex:
         # The class of faiss that reads lists from one block of memory; the block is ours instead of a mapped file.
         invlists = faiss.OnDiskInvertedLists(self.lists, layout.stride, "")
         invlists.read_only = True
+        invlists.prefetch_nthread = 0  # threads that would read ahead from a disk
         ctypes.memmove(int(invlists.lists.data().this), records.ctypes.data, records.nbytes)
         invlists.ptr = faiss.swig_ptr(np.frombuffer(self._memory, dtype=np.uint8))
         # faiss would unmap the block when it lets go of the lists.
@@ -369,23 +370,27 @@ class IvfIndex:
         back, four times as many lists are probed, until they do or no list is left.
         """
         queries = np.ascontiguousarray(queries, dtype=np.float32)
-        ordinals = np.full((len(queries), candidates), -1, dtype=np.int64)
-        scores = np.full((len(queries), candidates), -np.inf, dtype=np.float32)
-        allowed = None if mask is None else self._understand(mask)
-        wanted = min(candidates, self.rows if allowed is None else allowed.rows)
         probes = effort or _DEFAULT_EFFORT
-        if allowed is None:
-            ordinals, scores = self._scan(queries, candidates, min(probes, self.lists), None)
-        elif wanted:
+        if mask is None:
+            found = self._scan(queries, candidates, min(probes, self.lists), None)
+            if probes >= self.lists:
+                self._complete(found, min(candidates, self.rows), None)
+            return found
+        allowed = self._understand(mask)
+        found = Candidates(
+            np.full((len(queries), candidates), -1, dtype=np.int64),
+            np.full((len(queries), candidates), -np.inf, dtype=np.float32),
+        )
+        wanted = min(candidates, allowed.rows)
+        if wanted:
             factors = self._factors(queries, min(probes, self.lists), allowed)
             for factor in np.unique(factors).tolist():
                 chosen = np.flatnonzero(factors == factor)
-                ordinals[chosen], scores[chosen] = self._widened(
+                found.ordinals[chosen], found.scores[chosen] = self._widened(
                     queries[chosen], candidates, factor * probes, allowed, wanted
                 )
-        if wanted and (allowed is not None or probes >= self.lists):
-            self._complete(ordinals, scores, wanted, mask)
-        return Candidates(ordinals, scores)
+            self._complete(found, wanted, mask)
+        return found
 
     def _factors(self, queries: NDArray[np.float32], probes: int, allowed: _Allowed) -> NDArray[np.int64]:
         """(nq,) powers of two by which a mask raises each query's effort."""
@@ -414,14 +419,9 @@ class IvfIndex:
             left = left[found.ordinals[left, wanted - 1] < 0]
         return found
 
-    def _complete(
-        self,
-        ordinals: NDArray[np.int64],
-        scores: NDArray[np.float32],
-        wanted: int,
-        mask: NDArray[np.bool_] | None,
-    ) -> None:
+    def _complete(self, candidates: Candidates, wanted: int, mask: NDArray[np.bool_] | None) -> None:
         """After a scan of all lists: that of 4-bit codes drops a row whose every code is the worst; it comes last."""
+        ordinals, scores = candidates
         for query in np.flatnonzero(ordinals[:, wanted - 1] < 0):
             found = int((ordinals[query] >= 0).sum())
             rows = np.arange(self.rows) if mask is None else np.flatnonzero(mask)
@@ -443,18 +443,19 @@ class IvfIndex:
         step = max(1, _TABLE_BYTES // table_bytes) if table_bytes else max(1, len(queries))
         for start in range(0, len(queries), step):
             part = queries[start : start + step]
-            distances, numbers = self._router.choose(part, probes, None if allowed is None else allowed.lists)
-            # The wrapper of this method takes no parameters, so the call behind it.
-            index.search_preassigned_c(
-                len(part),
-                faiss.swig_ptr(part),
-                candidates,
-                faiss.swig_ptr(numbers),
-                faiss.swig_ptr(distances),
+            asked = len(part), faiss.swig_ptr(part), candidates
+            into = (
                 faiss.swig_ptr(scores[start : start + step]),
                 faiss.swig_ptr(ordinals[start : start + step]),
-                False,
-                parameters,
+            )
+            if allowed is None:
+                # faiss asks the router itself: one call is one release of Python's lock.
+                index.search_c(*asked, *into, parameters)
+                continue
+            distances, numbers = self._router.choose(part, probes, allowed.lists)
+            # The wrapper of this method takes no parameters, so the call behind it.
+            index.search_preassigned_c(
+                *asked, faiss.swig_ptr(numbers), faiss.swig_ptr(distances), *into, False, parameters
             )
         return candidates_of(scores, ordinals, metric_type(self._metric))
 

@@ -2,13 +2,19 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
+import statistics
 import sys
+from collections import Counter
+from typing import NamedTuple, get_args
 
 import pytest
 
 from datastore.errors import MissingPackageError
 from pipelines.document import Document, Reject
-from pipelines.sources.html import _decode
+from pipelines.sources.html import Extractor, Page, decode, extract
+from pipelines.sources.unit import Unit
+from pipelines.sources.warc import read_warc
 
 SENTENCES = [
     "Tea is an aromatic beverage prepared by pouring hot water over cured leaves of the tea plant.",
@@ -23,6 +29,11 @@ PAGE = f"""<!DOCTYPE html>
 <article><h1>Tea</h1><p>{SENTENCES[0]}</p><p>{SENTENCES[1]} <b>Black &amp; green</b>.</p>
 <script>document.write("nor me")</script><p>{SENTENCES[2]}</p></article>
 <footer>Copyright</footer></body></html>"""
+
+
+def extracted(page: str | bytes, extractor: Extractor = "trafilatura", charset: str = "") -> Page | Reject:
+    data = page.encode() if isinstance(page, str) else page
+    return extract(data, document_id="id", location="place", charset=charset, extractor=extractor)
 
 
 def test_the_main_text_is_kept_and_markup_and_scripts_are_not(tmp_path, read_files):
@@ -42,6 +53,34 @@ def test_without_a_heading_and_an_address_the_head_gives_the_title_and_nothing_t
     (document,) = read_files(tmp_path)
     assert document.title == "Tea, a drink"
     assert document.metadata == {}
+
+
+@pytest.mark.parametrize("extractor", get_args(Extractor))
+def test_each_extractor_gives_the_main_text_and_the_head(extractor):
+    page = extracted(PAGE.replace("<html>", "<html lang='en-GB'>"), extractor)
+    assert (page.title, page.url, page.language) == ("Tea", "https://example.org/tea", "en-GB")
+    assert all(sentence in page.text for sentence in SENTENCES)
+    assert not any(word in page.text for word in ("<", "color", "tracker", "nor me", "About us"))
+
+
+@pytest.mark.parametrize(
+    ("head", "body", "title"),
+    [
+        ("<title>Tea - Drinks of the World</title>", "<h1>Tea</h1><h1>Drinks</h1>", "Tea"),
+        ("<title>Tea - Drinks</title>", "<h1>Drinks</h1>", "Tea - Drinks"),
+        ("<meta property=og:title content='Hot  tea'><title>Drinks</title>", "<h1>Drinks!</h1>", "Hot tea"),
+        ("<meta property=og:title content='Tea | Drinks'>", "<h1> Tea </h1>", "Tea"),
+        ("", "<h1>Tea</h1><h1>Coffee</h1>", "Tea"),
+        ("<title> \n </title>", "<h1></h1>", ""),
+    ],
+)
+def test_the_title_is_the_heading_that_the_named_title_begins_with(head, body, title):
+    page = extracted(f"<html><head>{head}</head><body>{body}<p>{SENTENCES[0]}</p></body></html>")
+    assert page.title == title
+
+
+def test_an_address_that_is_none_is_left_out():
+    assert extracted(PAGE.replace("https://example.org/tea", "/tea")).url == ""
 
 
 def test_a_bare_fragment_is_read(tmp_path, read_files):
@@ -81,6 +120,45 @@ def test_a_page_beyond_the_limit_is_set_aside(tmp_path, read_files):
     ]
 
 
+@pytest.mark.parametrize("extractor", get_args(Extractor))
+@pytest.mark.parametrize("tag", ["<div>", "<table><tr><td>", "<ul><li>"])
+def test_a_page_nested_deeper_than_browsers_go_is_set_aside_or_cut_at_once(extractor, tag):
+    found = extracted(f"<html><body><p>{SENTENCES[0]}</p>" + f"{tag}word " * 50_000, extractor)
+    if extractor == "resiliparse":
+        assert isinstance(found, Reject)
+        assert found[:4] == ("too_deep", "place", "id", "elements nested more than 512 deep")
+    else:
+        assert isinstance(found, Page)
+        assert found.text
+
+
+@pytest.mark.parametrize("extractor", get_args(Extractor))
+def test_a_page_nested_almost_as_deep_does_no_harm(extractor):
+    page = extracted(f"<html><body><p>{SENTENCES[0]}</p>" + "<div>word " * 500, extractor)
+    assert isinstance(page, Page)
+
+
+def test_a_page_of_too_many_tags_is_set_aside():
+    assert extracted("<br>" * 400_001) == Reject(
+        "too_large", "place", "id", "400,001 tags, the limit is 400,000", ""
+    )
+
+
+@pytest.mark.parametrize("extractor", get_args(Extractor))
+@pytest.mark.parametrize(
+    "page", ["\0" * 1000, "<" * 1000, "<p " + "a=b " * 10_000 + ">", "]]>" * 100, "&#0;&#xD800;"]
+)
+def test_garbage_is_no_text_or_little(extractor, page):
+    found = extracted(page, extractor)
+    assert isinstance(found, Page) or found.reason == "no_text"
+    if isinstance(found, Page):
+        found.text.encode("utf-8")
+
+
+def test_a_page_does_not_depend_on_those_before():
+    assert extracted(PAGE) == extracted(PAGE) == extracted(PAGE)
+
+
 def test_without_the_extractor_the_error_names_the_extra(tmp_path, read_files, monkeypatch):
     monkeypatch.setitem(sys.modules, "trafilatura", None)
     (tmp_path / "a.html").write_text(PAGE)
@@ -102,12 +180,12 @@ def test_without_the_extractor_the_error_names_the_extra(tmp_path, read_files, m
 )
 def test_a_page_is_decoded_by_mark_then_utf8_then_declaration(declaration, encoding):
     page = f"<html>{declaration}caf\u00e9 \u20ac"
-    assert _decode(page.encode(encoding)) == page
+    assert decode(page.encode(encoding)) == page
 
 
 def test_a_japanese_page_of_ascii_bytes_is_decoded_by_its_declaration():
     page = '<meta charset="iso-2022-jp">\u65e5\u672c'
-    assert _decode(page.encode("iso2022_jp")) == page
+    assert decode(page.encode("iso2022_jp")) == page
 
 
 @pytest.mark.parametrize("declared", ["", "no-such-encoding", "unicode_escape", "utf-7", "utf-8"])
@@ -118,6 +196,18 @@ def test_a_page_in_no_known_encoding_is_set_aside(tmp_path, read_files, declared
         "invalid_utf8",
         "neither UTF-8 nor the encoding that the page declares",
     )
+
+
+def test_the_charset_that_came_with_a_page_goes_before_the_one_it_declares():
+    page = '<meta charset="windows-1251">caf\u00e9'
+    assert decode(page.encode("cp1252"), "windows-1252") == page
+    assert decode(page.encode("cp1252"), "no-such-encoding") == page.replace("\u00e9", "\u0439")
+
+
+@pytest.mark.parametrize(("good", "is_read"), [(999, True), (500, False)])
+def test_one_wrong_character_in_a_thousand_is_read(good, is_read):
+    text = decode(b"<meta charset=utf-8>" + b"x" * (good - 20) + b"\xff")
+    assert text == ("<meta charset=utf-8>" + "x" * (good - 20) + "\ufffd" if is_read else None)
 
 
 def test_real_manual_pages_give_their_text(test_data, tmp_path, read_files):
@@ -131,3 +221,62 @@ def test_real_manual_pages_give_their_text(test_data, tmp_path, read_files):
     assert documents[0].title == "Access Control"
     assert "Access control refers to any means of controlling access to any resource." in documents[0].text
     assert sum(len(document.text) for document in documents) > 50_000
+
+
+class Scores(NamedTuple):
+    precision: float
+    recall: float
+    f1: float
+
+
+def shingles(text: str) -> Counter[tuple[str, ...]]:
+    words = re.findall(r"\w+", text)
+    return Counter(tuple(words[i : i + 4]) for i in range(max(1, len(words) - 3)) if words)
+
+
+def scores(truths: list[str], texts: list[str]) -> Scores:
+    """The metric of article-extraction-benchmark: word 4-grams as multisets, precision and recall averaged over pages."""
+    precisions, recalls = [], []
+    for truth, text in zip(truths, texts, strict=True):
+        true, found = shingles(truth), shingles(text)
+        common = (true & found).total()
+        if found:
+            precisions.append(common / found.total())
+        if true:
+            recalls.append(common / true.total())
+    precision, recall = statistics.mean(precisions), statistics.mean(recalls)
+    return Scores(precision, recall, 2 * precision * recall / (precision + recall))
+
+
+def test_the_metric_by_hand():
+    # abcd bcde | bcde cdef: one of two each way; ab is shorter than four words, one shingle; an empty text has no precision.
+    assert scores(["a b c d e", "a b", "a b c d"], ["b, c d e f", "a b", ""]) == pytest.approx(
+        (0.75, 0.5, 0.6)
+    )
+
+
+@pytest.mark.parametrize(("extractor", "f1"), [("trafilatura", 0.96), ("resiliparse", 0.93)])
+def test_the_text_of_181_articles_is_the_true_one(test_data, extractor, f1):
+    folder = test_data / "web_pages"
+    with gzip.open(folder / "articles181.truth.jsonl.gz", "rt", encoding="utf-8") as file:
+        truths = {row["url"]: row["text"] for row in map(json.loads, file)}
+    unit = Unit("articles", str(folder / "articles181.warc.gz"), "")
+    documents = list(read_warc(unit, 20_000_000, extractor))
+    assert all(isinstance(document, Document) for document in documents)
+    texts = {document.metadata["url"]: document.text for document in documents}
+    assert scores([*truths.values()], [texts[url] for url in truths]).f1 >= f1
+
+
+def test_of_99_pages_in_many_languages_the_article_is_kept_and_the_rest_is_not(test_data):
+    kept, wanted, crept_in, unwanted = 0, 0, 0, 0
+    with gzip.open(test_data / "web_pages" / "trafilatura_eval.jsonl.gz", "rt", encoding="utf-8") as file:
+        for row in map(json.loads, file):
+            page = extracted(row["html"])
+            assert isinstance(page, Page)
+            kept += sum(part in page.text for part in row["with"])
+            wanted += len(row["with"])
+            crept_in += sum(part in page.text for part in row["without"])
+            unwanted += len(row["without"])
+    assert (wanted, unwanted) == (289, 295)
+    assert kept >= 272
+    assert crept_in <= 30

@@ -15,7 +15,16 @@ ADAPTER: TypeAdapter[SourceConfig] = TypeAdapter(SourceConfig)
 
 def test_public_names():
     assert sources.__all__ == sorted(sources.__all__)
-    assert set(sources.__all__) == {"SourceConfig", "Unit", "read", "reader_version", "units"}
+    assert set(sources.__all__) == {
+        "Inventory",
+        "SourceConfig",
+        "Unit",
+        "inventory",
+        "parts",
+        "read",
+        "reader_version",
+        "units",
+    }
 
 
 @pytest.mark.parametrize(
@@ -29,7 +38,7 @@ def test_public_names():
 def test_kind_chooses_the_source_and_nothing_is_opened(value, config):
     assert ADAPTER.validate_python(value) == config
     assert ADAPTER.validate_json(ADAPTER.dump_json(config)) == config
-    assert reader_version(config) >= 1
+    assert reader_version(config).startswith(config.kind)
 
 
 @pytest.mark.parametrize(
@@ -41,12 +50,29 @@ def test_kind_chooses_the_source_and_nothing_is_opened(value, config):
         {"name": ""},
         {"name": ".a"},
         {"limit": 0},
-        {"format": "pdf"},
+        {"format": "docx"},
+        {"split_bytes": 0},
+        {"expected": {"pages": 3}},
     ],
 )
 def test_a_wrong_value_is_refused(change):
     with pytest.raises(ValidationError):
         ADAPTER.validate_python({"kind": "files", "name": "a", "path": "p", **change})
+
+
+def test_a_source_may_state_its_licence_and_what_its_publisher_counts():
+    config = ADAPTER.validate_python(
+        {
+            "kind": "files",
+            "name": "a",
+            "path": "p",
+            "license": "CC-BY-SA-4.0",
+            "expected": {"documents": 29_800_000, "words": 10_800_000_000},
+        }
+    )
+    assert config.license == "CC-BY-SA-4.0"
+    assert config.expected is not None
+    assert (config.expected.documents, config.expected.passages) == (29_800_000, None)
 
 
 def test_a_config_is_frozen():

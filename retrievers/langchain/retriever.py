@@ -5,24 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field, PositiveInt, PrivateAttr
-
-from datastore import Datastore, Hit
-from datastore.errors import optional_import
-
-from .dense import dense
-from .parse import parse
-from .protocol import Chain, Retriever
-
-optional_import("langchain_core", extra="langchain")  # before the imports that need it
-
-from langchain_core.callbacks import (  # noqa: E402 (see the line above)
+from langchain_core.callbacks import (
     AsyncCallbackManagerForRetrieverRun,
     CallbackManagerForRetrieverRun,
 )
-from langchain_core.documents import Document  # noqa: E402 (see above)
-from langchain_core.retrievers import BaseRetriever  # noqa: E402 (see above)
-from langchain_core.runnables import run_in_executor  # noqa: E402 (see above)
+from langchain_core.documents import Document
+from langchain_core.retrievers import BaseRetriever
+from langchain_core.runnables import run_in_executor
+from pydantic import AfterValidator, ConfigDict, Field, PositiveInt, PrivateAttr
+
+from datastore import Datastore, Hit
+
+from ..dense import dense
+from ..parse import parse
+from ..protocol import Chain, Retriever
+from .filters import Filter, where_of
+from .metadata import KEPT
 
 
 def _opened(store: Datastore | str | Path) -> Datastore:
@@ -50,6 +48,9 @@ class CompendiaRetriever(BaseRetriever):
         A chain, or the text of one. It is bound to the store here, once, not by each query.
     k
         Documents to return where the call does not say; fewer only if the retriever finds fewer.
+    filter
+        Of which passages, where the call does not say: a condition in SQL over the metadata, or values that it must
+        have: `{"source": "wikipedia", "year": 2020}`.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
@@ -57,6 +58,7 @@ class CompendiaRetriever(BaseRetriever):
     store: Annotated[Datastore | str | Path, AfterValidator(_opened)] = Field(frozen=True)
     retriever: Annotated[Chain | str, AfterValidator(_parsed)] = Field(default=dense, frozen=True)
     k: PositiveInt = 4
+    filter: Filter | None = None
 
     _bound: Retriever = PrivateAttr()
 
@@ -67,16 +69,28 @@ class CompendiaRetriever(BaseRetriever):
         self._bound = self.retriever.on(self.store)
 
     def _get_relevant_documents(
-        self, query: str, *, run_manager: CallbackManagerForRetrieverRun, k: int | None = None
+        self,
+        query: str,
+        *,
+        run_manager: CallbackManagerForRetrieverRun,
+        k: int | None = None,
+        filter: Filter | None = None,  # noqa: A002 (LangChain's word)
     ) -> list[Document]:
         del run_manager  # LangChain reports the run's start, end and errors itself
-        return [_document(hit) for hit in self._bound.retrieve([query], self.k if k is None else k)[0]]
+        where = where_of(self.filter if filter is None else filter)
+        hits = self._bound.retrieve([query], self.k if k is None else k, where)
+        return [_document(hit) for hit in hits[0]]
 
     async def _aget_relevant_documents(
-        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, k: int | None = None
+        self,
+        query: str,
+        *,
+        run_manager: AsyncCallbackManagerForRetrieverRun,
+        k: int | None = None,
+        filter: Filter | None = None,  # noqa: A002 (see above)
     ) -> list[Document]:
         return await run_in_executor(
-            None, self._get_relevant_documents, query, run_manager=run_manager.get_sync(), k=k
+            None, self._get_relevant_documents, query, run_manager=run_manager.get_sync(), k=k, filter=filter
         )
 
 
@@ -88,5 +102,7 @@ def _document(hit: Hit) -> Document:
         "title": hit.title,
         "score": hit.score,
     }
-    own = {f"metadata_{key}" if key in added else key: value for key, value in hit.metadata.items()}
+    given = dict(hit.metadata)
+    given |= given.pop(KEPT, {})
+    own = {f"metadata_{key}" if key in added else key: value for key, value in given.items()}
     return Document(id=hit.passage_id, page_content=hit.text, metadata=own | added)

@@ -1,0 +1,51 @@
+"""Bringing a store to another set of documents: what fell out is marked deleted, what is new comes as segments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..catalog import Catalog
+from ..encoders import Encoder
+from ..manifest import Manifest, SegmentEntry
+from .compact import with_few_small
+from .edit import compacted_if_worth, mark_deleted
+from .fold import fold, with_queries
+
+
+def with_documents(
+    path: Path,
+    manifest: Manifest,
+    *,
+    deleted: Mapping[str, Sequence[str]],
+    added: Sequence[SegmentEntry],
+    encoder: Encoder,
+) -> Manifest:
+    """The manifest without the documents `deleted` (ids by source) and with the segments `added`, and their indexes.
+
+    What is new is on disk when this returns; the caller, who holds the writer lock, commits it.
+    """
+    segments: tuple[SegmentEntry, ...] = manifest.segments
+    if any(deleted.values()):
+        catalog = Catalog(path, manifest)
+        rows = np.concatenate([rows_of_documents(catalog, source, ids) for source, ids in deleted.items()])
+        segments = tuple(mark_deleted(path, manifest, catalog, np.sort(rows)))
+    changed = manifest.model_copy(update={"segments": (*segments, *added)})
+    changed = compacted_if_worth(path, with_queries(path, changed, encoder))
+    # Indexes first: a segment that one covers stays as it is, however small.
+    changed = changed.model_copy(update={"indexes": fold(path, changed)})
+    return with_few_small(path, changed)
+
+
+def rows_of_documents(catalog: Catalog, source: str, ids: Sequence[str]) -> NDArray[np.int64]:
+    """(m,) rows of all passages of a source's documents."""
+    rows = catalog.rows_of_documents(ids)
+    numbers, positions = catalog.locate(rows)
+    is_here = [
+        catalog.segments[number].read_passage(position).source == source
+        for number, position in zip(numbers.tolist(), positions.tolist(), strict=True)
+    ]
+    return rows[np.array(is_here, dtype=np.bool_)]

@@ -1,0 +1,378 @@
+"""Which passages give away evaluation questions: runs of words that a text shares with a question.
+
+Brown et al., "Language Models are Few-Shot Learners" (NeurIPS 2020), appendix C, compare 13-grams of lower-cased words
+without punctuation; Lyu et al., CompactDS (2025), drop a passage by the Jaccard similarity of 13-grams; Shao et al.,
+MassiveDS (NeurIPS 2024), by the longest common run; Lambert et al., Tulu 3 (2024), by the share of a question that
+common n-grams cover. All of these rules are here, over one index of n-grams.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from itertools import repeat
+from pathlib import Path
+from typing import Literal, NamedTuple, Self, TypeAlias
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from .errors import IntegrityError, NotFoundError
+from .files import published_folder
+from .folding import folded_word_spans, folded_words
+from .ngrams import NgramIndex, index_ngrams
+
+FORMAT = 1
+_ARRAYS = ("words", "starts", "ngrams", "places", "present")
+_BATCH_CHARACTERS = 1 << 18  # what it takes in arrays fits a core's cache
+
+
+Rule: TypeAlias = Literal["any", "coverage", "jaccard", "longest_run"]
+
+
+class DecontaminationConfig(BaseModel):
+    """When a passage is contaminated by a question.
+
+    Attributes
+    ----------
+    rule
+        `any`: a common run of `ngram_words` words touches the passage. `longest_run`: one of at least `min_run_words`
+        words and `min_run_share` of the question's does. `coverage`: common runs of `ngram_words` words do that in
+        all cover `min_coverage` of the question and `min_run_words` of its words; with runs of 5 words it finds a
+        question with a word changed here and there. `jaccard`: the Jaccard similarity of the n-grams of passage and question is above `max_jaccard`.
+    min_question_words
+        A question with fewer is not used; one with fewer than `ngram_words` must be in a text whole.
+    max_questions
+        An n-gram that is in more different questions than this is a turn of phrase of those who write them, and no
+        evidence.
+    min_letter_words
+        An n-gram with fewer words of two letters or more than this is a formula or a table, and no evidence. A run
+        counts when one of its n-grams is evidence.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rule: Rule = "any"
+    ngram_words: int = Field(default=13, ge=2)
+    min_question_words: int = Field(default=8, ge=1)
+    max_questions: int = Field(default=5, ge=1)
+    min_letter_words: int = Field(default=4, ge=0)
+    max_jaccard: float = Field(default=0.7, ge=0, lt=1)
+    min_run_words: int = Field(default=13, ge=2)
+    min_run_share: float = Field(default=0.5, ge=0, le=1)
+    min_coverage: float = Field(default=0.5, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _found_by_ngrams(self) -> Self:
+        if self.rule == "longest_run" and self.min_run_words < self.ngram_words:
+            raise ValueError(
+                f"runs are found by their n-grams: min_run_words {self.min_run_words} is below "
+                f"ngram_words {self.ngram_words}"
+            )
+        return self
+
+
+class Question(NamedTuple):
+    """One text of an item of an evaluation; an item may have several."""
+
+    task: str
+    item: str
+    text: str
+
+
+class Match(NamedTuple):
+    """A run of words that a text shares with a question, as long as it can be."""
+
+    task: str
+    item: str
+    start: int  # characters [start, end) of the text
+    end: int
+    words: int
+    span: str  # the text there, as written
+    question: int  # position among the matcher's questions
+    place: int  # of the run's first word in the question
+
+
+class Leak(NamedTuple):
+    """A passage, and a question that it gives away."""
+
+    text: int  # position of the document's text
+    passage: int  # position of the passage in it
+    task: str
+    item: str
+    span: str  # the longest common run that touches the passage
+    words: int  # of the span
+    value: float  # what the rule compares: words (any), share of the question, similarity (jaccard)
+
+    @property
+    def rank(self) -> tuple[float, int]:
+        """Of leaks of one passage the one of the highest rank says most."""
+        return self.value, self.words
+
+
+@dataclass(frozen=True, eq=False)
+class Matcher:
+    """Questions, ready to be found in texts.
+
+    Attributes
+    ----------
+    names
+        (task, item) of each question that is used.
+    vocabulary
+        Number of each word of the questions, from 1.
+    index
+        Their n-grams.
+    unused
+        How many questions are not used, by reason.
+    key
+        Content hash of questions and configuration.
+    """
+
+    config: DecontaminationConfig
+    names: Sequence[tuple[str, str]]
+    vocabulary: Mapping[str, int]
+    index: NgramIndex
+    unused: Mapping[str, int]
+    key: str
+    folder: Path | None = None
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """A saved matcher travels as the name of its folder, so that all workers share its pages."""
+        if self.folder is not None:
+            return open_matcher, (self.folder,)
+        return Matcher, tuple(getattr(self, part.name) for part in fields(self))
+
+    def matches(self, text: str) -> list[Match]:
+        """All runs that a text shares with questions, by start, then question; overlapping ones included."""
+        return self.matches_of([text])[0]
+
+    def matches_of(self, texts: Sequence[str]) -> list[list[Match]]:
+        """`matches` of each text."""
+        found: list[list[Match]] = [[] for _ in texts]
+        batch: list[int] = []
+        waiting = 0
+        for number, text in enumerate(texts):
+            batch.append(number)
+            waiting += len(text)
+            if waiting >= _BATCH_CHARACTERS or number == len(texts) - 1:
+                self._match([texts[i] for i in batch], [found[i] for i in batch])
+                batch, waiting = [], 0
+        return found
+
+    def _match(self, texts: Sequence[str], found: Sequence[list[Match]]) -> None:
+        numbers, starts = self._numbered(texts)
+        runs = self.index.runs(numbers)
+        if not len(runs.first):
+            return
+        owners = np.searchsorted(starts, runs.first, side="right") - 1
+        questions = self.index.owners(runs.place)
+        order = np.lexsort((runs.place, questions, runs.first))
+        spans: dict[int, list[tuple[int, int]]] = {}
+        for i in order.tolist():
+            owner, question, size = int(owners[i]), int(questions[i]), int(runs.size[i])
+            if owner not in spans:
+                spans[owner] = folded_word_spans(texts[owner])
+            word = int(runs.first[i] - starts[owner])
+            place = int(runs.place[i] - self.index.starts[question])
+            start, end = spans[owner][word][0], spans[owner][word + size - 1][1]
+            found[owner].append(
+                Match(*self.names[question], start, end, size, texts[owner][start:end], question, place)
+            )
+
+    def _numbered(self, texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """The words of texts by number, a 0 before, between and after them, and where each text begins."""
+        number = self.vocabulary.get
+        parts = [np.zeros(1, dtype=np.int32)]
+        for text in texts:
+            found = folded_words(text)
+            part = np.zeros(len(found) + 1, dtype=np.int32)
+            part[:-1] = np.fromiter(map(number, found, repeat(0)), dtype=np.int32, count=len(found))
+            parts.append(part)
+        ends = np.cumsum([len(part) for part in parts])
+        return np.concatenate(parts), ends[:-1]
+
+    def leaks(self, texts: Sequence[str], ranges: Sequence[Sequence[tuple[int, int]]]) -> list[Leak]:
+        """The contaminated passages of texts, by text, passage, task and item; one leak a passage and question.
+
+        Parameters
+        ----------
+        ranges
+            For each text the characters [start, end) of its passages. A run that crosses from one into the next
+            contaminates both.
+        """
+        found: list[Leak] = []
+        for number, matches in enumerate(self.matches_of(texts)):
+            if not matches:
+                continue
+            begins, ends = np.array(ranges[number], dtype=np.int64).reshape(-1, 2).T
+            touched: dict[int, list[tuple[Match, float]]] = {}
+            for match, value in zip(matches, self._values(matches), strict=True):
+                if value is not None:
+                    for passage in np.flatnonzero((begins < match.end) & (match.start < ends)).tolist():
+                        touched.setdefault(passage, []).append((match, value))
+            for passage, touching in sorted(touched.items()):
+                start, end = ranges[number][passage]
+                if self.config.rule == "jaccard":
+                    similar = self._similarities(touching, texts[number][start:end])
+                    touching = [  # noqa: PLW2901 (those that are similar)
+                        (match, similar[match.question])
+                        for match, _ in touching
+                        if similar[match.question] > self.config.max_jaccard
+                    ]
+                best: dict[tuple[str, str], Leak] = {}
+                for match, value in touching:
+                    leak = Leak(number, passage, match.task, match.item, match.span, match.words, value)
+                    if match[:2] not in best or leak.rank > best[match[:2]].rank:
+                        best[match[:2]] = leak
+                found.extend(best[name] for name in sorted(best))
+        return found
+
+    def _values(self, matches: Sequence[Match]) -> list[float | None]:
+        """For each match of a text what the rule compares; None where it lets the passages be."""
+        config = self.config
+        sizes = [len(self.index.question(match.question)) for match in matches]
+        match config.rule:
+            case "any":
+                return [float(found.words) for found in matches]
+            case "longest_run":
+                shares = [round(found.words / size, 4) for found, size in zip(matches, sizes, strict=True)]
+                return [
+                    share
+                    if share >= config.min_run_share and found.words >= min(config.min_run_words, size)
+                    else None
+                    for found, size, share in zip(matches, sizes, shares, strict=True)
+                ]
+            case "coverage":
+                covered: dict[int, set[int]] = {}
+                for found in matches:
+                    places = range(found.place, found.place + found.words)
+                    covered.setdefault(found.question, set()).update(places)
+                shares = [
+                    round(len(covered[found.question]) / size, 4)
+                    for found, size in zip(matches, sizes, strict=True)
+                ]
+                return [
+                    share
+                    if share >= config.min_coverage
+                    and len(covered[found.question]) >= min(config.min_run_words, size)
+                    else None
+                    for found, size, share in zip(matches, sizes, shares, strict=True)
+                ]
+            case "jaccard":
+                return [0.0] * len(matches)  # each passage has its own
+
+    def _similarities(self, matches: Sequence[tuple[Match, float]], passage: str) -> dict[int, float]:
+        """Jaccard similarity of a passage's n-grams and those of each question that it has a run of."""
+        words = folded_words(passage)
+        numbers = {word: -place for place, word in enumerate(dict.fromkeys(words), start=1)}
+        numbers.update((word, self.vocabulary[word]) for word in numbers if word in self.vocabulary)
+        own = [numbers[word] for word in words]
+        similar = {}
+        for number in {match.question for match, _ in matches}:
+            question = self.index.question(number).tolist()
+            similar[number] = _jaccard(own, question, min(self.config.ngram_words, len(question)))
+        return similar
+
+    def save(self, folder: Path) -> Matcher:
+        """Write it as `folder`, all of it or nothing, and open it from there."""
+        with published_folder(folder) as unfinished:
+            for name in _ARRAYS:
+                np.save(unfinished / f"{name}.npy", getattr(self.index, name), allow_pickle=False)
+            about = {
+                "format": FORMAT,
+                "key": self.key,
+                "config": self.config.model_dump(),
+                "unused": dict(self.unused),
+                "names": list(self.names),
+                "vocabulary": list(self.vocabulary),
+            }
+            (unfinished / "questions.json").write_text(
+                json.dumps(about, ensure_ascii=False), encoding="utf-8"
+            )
+        return open_matcher(folder)
+
+
+def open_matcher(folder: Path) -> Matcher:
+    """A saved matcher; its arrays are memory-mapped.
+
+    Raises
+    ------
+    NotFoundError
+        If there is none.
+    IntegrityError
+        If it has another format, or files are missing.
+    """
+    try:
+        about = json.loads((folder / "questions.json").read_bytes())
+    except FileNotFoundError as error:
+        raise NotFoundError(f"there are no saved questions at {folder}") from error
+    if about.get("format") != FORMAT:
+        raise IntegrityError(
+            f"{folder} has format {about.get('format')}, expected {FORMAT}",
+            hint="remove the folder, and build it again",
+        )
+    try:
+        arrays = {
+            name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in _ARRAYS
+        }
+    except (FileNotFoundError, ValueError) as error:
+        raise IntegrityError(
+            f"{folder} is not complete: {error}", hint="remove the folder, and build it again"
+        ) from error
+    config = DecontaminationConfig(**about["config"])
+    return Matcher(
+        config=config,
+        names=[(task, item) for task, item in about["names"]],
+        vocabulary={word: number for number, word in enumerate(about["vocabulary"], start=1)},
+        index=NgramIndex(config.ngram_words, **arrays),
+        unused=about["unused"],
+        key=about["key"],
+        folder=folder,
+    )
+
+
+def build_matcher(
+    questions: Iterable[Question | tuple[str, str, str]],
+    config: DecontaminationConfig = DecontaminationConfig(),  # noqa: B008 (frozen)
+) -> Matcher:
+    """Index questions; in whatever order and however often they are given, the matcher is the same."""
+    unused: Counter[str] = Counter()
+    vocabulary: dict[str, int] = {}
+    names: list[tuple[str, str]] = []
+    numbered: list[list[int]] = []
+    for task, item, text in sorted(set(map(tuple, questions))):
+        words = folded_words(text)
+        if len(words) < config.min_question_words:
+            unused["too_short"] += 1
+            continue
+        names.append((task, item))
+        numbered.append([vocabulary.setdefault(word, len(vocabulary) + 1) for word in words])
+    index = index_ngrams(
+        numbered,
+        np.array([False, *map(_is_spelt, vocabulary)]),
+        length=config.ngram_words,
+        max_questions=config.max_questions,
+        min_letter_words=config.min_letter_words,
+    )
+    if without := len(names) - len(np.unique(index.owners(index.places))):
+        unused["no_evidence"] = without
+    digest = xxhash.xxh3_128(json.dumps([FORMAT, config.model_dump(), names, list(vocabulary)]).encode())
+    digest.update(index.words.tobytes())
+    return Matcher(config, names, vocabulary, index, dict(unused), digest.hexdigest())
+
+
+def _is_spelt(word: str) -> bool:
+    """Whether it is more than a number or the name of a variable."""
+    return not word.isascii() or sum(map(str.isalpha, word)) > 1
+
+
+def _jaccard(one: Sequence[int], other: Sequence[int], size: int) -> float:
+    """Similarity of the sets of runs of `size` words, rounded to 4 decimals."""
+    sets = [
+        {tuple(numbers[i : i + size]) for i in range(len(numbers) - size + 1)} for numbers in (one, other)
+    ]
+    return round(len(sets[0] & sets[1]) / max(1, len(sets[0] | sets[1])), 4)

@@ -1,0 +1,125 @@
+r"""The source of a LaTeX document: its files put together, without comments, verbatim text out of the way."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+
+from ..compression import open_binary
+from ..kept import Kept
+from ..places import local_path
+from ..unit import Unit
+from .common import RefusedError
+
+_DEEPEST_INPUT = 10
+_VERBATIM = ("verbatim", "Verbatim", "lstlisting", "minted", "alltt")
+_SKIPPED = ("comment", "filecontents", "luacode")
+_LEXEME = re.compile(
+    rf"\\begin\{{(?P<environment>{'|'.join(_VERBATIM + _SKIPPED)})(?P<star>\*?)\}}"
+    r"|\\verb\*?(?P<delimiter>[^a-zA-Z\s*])|(?P<false>\\iffalse(?![a-zA-Z]))|\\.|%[^\n]*\n?[ \t]*",
+    re.DOTALL,
+)
+_CONDITIONAL = re.compile(r"\\(if(?!f(?![a-zA-Z]))[a-zA-Z]*|fi)(?![a-zA-Z])")
+_INPUT = re.compile(r"\\(?:input|include|subfile)(?:\s*+\{([^{}\n]*)\}|\s++([\w./-]+))")
+_ENCODING = re.compile(rb"\\usepackage\[([a-z0-9]+)\]\{inputenc\}")
+_ENCODINGS = {
+    "latin1": "cp1252",
+    "latin9": "iso8859-15",
+    "ansinew": "cp1252",
+    "cp1252": "cp1252",
+    "latin2": "iso8859-2",
+}
+
+
+class Inputs:
+    r"""Puts together the files of a document, without comments.
+
+    `max_bytes` bounds them together. Verbatim text goes to `kept`.
+    """
+
+    def __init__(self, unit: Unit, max_bytes: int, kept: Kept) -> None:
+        self._unit = unit
+        self._left = max_bytes
+        self._kept = kept
+        self._open = [unit.name]
+
+    def resolve(self, data: bytes, depth: int) -> str:
+        self._left -= len(data)
+        if self._left < 0:
+            raise RefusedError("too_large", "more bytes than the limit with the files it brings in")
+        text = self._without_comments(_decode(data).replace("\0", ""))
+        return _INPUT.sub(lambda match: self._input((match[1] or match[2] or "").strip(), depth), text)
+
+    def _input(self, name: str, depth: int) -> str:
+        """The text of another file; none if it is not there, not inside the folder or is being read already."""
+        root = self._unit.place.removesuffix(self._unit.name)
+        for candidate in (name + ".tex", name):
+            relative = posixpath.normpath(posixpath.join(posixpath.dirname(self._unit.name), candidate))
+            if relative.startswith(("../", "/")) or relative in self._open or depth == _DEEPEST_INPUT:
+                continue
+            place = root + relative
+            path, folder = local_path(place), local_path(root)
+            if path and folder and not path.resolve().is_relative_to(folder.resolve()):
+                continue
+            try:
+                with open_binary(place) as file:
+                    data = file.read(self._left + 1)
+            except (OSError, ValueError):
+                continue
+            self._open.append(relative)
+            text = self.resolve(data, depth + 1)
+            self._open.pop()
+            body = text.partition("\\begin{document}")[2]
+            return body.partition("\\end{document}")[0] if body else text
+        return ""
+
+    def _without_comments(self, text: str) -> str:
+        parts: list[str] = []
+        never_closed: set[str] = set()
+        position = 0
+        while lexeme := _LEXEME.search(text, position):
+            parts.append(text[position : lexeme.start()])
+            position = lexeme.end()
+            name = lexeme["environment"]
+            if name and name not in never_closed:
+                end_mark = f"\\end{{{name}{lexeme['star']}}}"
+                end = text.find(end_mark, position)
+                if end < 0:
+                    never_closed.add(name)
+                    continue
+                if name in _VERBATIM:
+                    parts.append(f"\n\n{self._kept.keep(text[position:end].strip(chr(10)))}\n\n")
+                position = end + len(end_mark)
+            elif lexeme["delimiter"]:
+                line_end = text.find("\n", position)
+                end = text.find(lexeme["delimiter"], position, len(text) if line_end < 0 else line_end)
+                if end >= 0:
+                    parts.append(self._kept.keep(text[position:end]))
+                    position = end + 1
+            elif lexeme["false"]:
+                position = self._end_of_false(text, position)
+            elif not lexeme[0].startswith("%"):
+                parts.append(lexeme[0])
+        return "".join([*parts, text[position:]])
+
+    @staticmethod
+    def _end_of_false(text: str, position: int) -> int:
+        r"""Behind the `\fi` of an `\iffalse`; the end of the text if there is none, as in TeX."""
+        depth = 1
+        for match in _CONDITIONAL.finditer(text, position):
+            depth += -1 if match[1] == "fi" else 1
+            if depth == 0:
+                return match.end()
+        return len(text)
+
+
+def _decode(data: bytes) -> str:
+    """UTF-8, else the encoding that the file declares."""
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        declared = _ENCODING.search(data)
+        encoding = _ENCODINGS.get(declared[1].decode()) if declared else None
+        if encoding is None:
+            raise RefusedError("invalid_utf8", str(error)) from error
+        return data.decode(encoding, "replace")

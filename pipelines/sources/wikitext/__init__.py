@@ -1,0 +1,12 @@
+"""Wikitext to text.
+
+Wikitext has no grammar; these are rules of our own, in one pass and in linear time, so that no page can hold up a build.
+`text` goes over the constructs that nest, `templates` and `links` say what those show, `lines` does the rest; names of
+tags and templates are in `tables`.
+"""
+
+from .links import Site
+from .tables import OTHER_WIKIS
+from .text import Page, read_wikitext
+
+__all__ = ["OTHER_WIKIS", "Page", "Site", "read_wikitext"]

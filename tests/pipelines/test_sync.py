@@ -1,0 +1,265 @@
+"""A build onto an existing store ends with the passages of a fresh build, and embeds only what is new."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+from datastore import Datastore, NotFoundError, UsageError, verify
+from pipelines import Recipe, build, make_recipe, refilter
+from pipelines.stages import embed
+
+
+@pytest.fixture
+def embedded(monkeypatch) -> list[str]:
+    """The encoder's inputs, as they are embedded."""
+    seen: list[str] = []
+    load = embed.load_encoder
+
+    class Counting:
+        def __init__(self, encoder):
+            self._encoder = encoder
+
+        def encode_passages(self, inputs, **options):
+            seen.extend(inputs)
+            return self._encoder.encode_passages(inputs, **options)
+
+    monkeypatch.setattr(embed, "load_encoder", lambda config: Counting(load(config)))
+    return seen
+
+
+def passages(path: Path) -> set[tuple[str, str, str, str]]:
+    with Datastore.open(path) as store:
+        return {
+            (passage.passage_id, passage.title, passage.text, json.dumps(passage.metadata, sort_keys=True))
+            for _, passage in store.snapshot.catalog.read_passages()
+        }
+
+
+def vectors_by_id(path: Path) -> dict[str, bytes]:
+    with Datastore.open(path) as store:
+        rows = [(row, passage.passage_id) for row, passage in store.snapshot.catalog.read_passages()]
+        return {name: store.read_vectors([row]).tobytes() for row, name in rows}
+
+
+def folder_recipe(folder: Path, **more) -> Recipe:
+    source = {"name": "notes", "kind": "files", "path": str(folder)}
+    return make_recipe(
+        {"name": "t", "sources": [source], "encoder": {"model": "hashing"}, **more}, environment={}
+    )
+
+
+def write_notes(folder: Path, count: int = 30) -> None:
+    folder.mkdir(exist_ok=True)
+    for number in range(count):
+        (folder / f"note-{number:02d}.txt").write_text(
+            f"Note {number} tells about the weather of day {number}."
+        )
+
+
+def same_as_fresh(recipe: Recipe, store: Path, fresh: Path) -> None:
+    build(recipe, fresh)
+    assert passages(store) == passages(fresh)
+    assert vectors_by_id(store) == vectors_by_id(fresh)
+    assert verify(store) == []
+
+
+def test_new_changed_and_vanished_files(tmp_path, embedded):
+    notes = tmp_path / "notes"
+    write_notes(notes)
+    recipe = folder_recipe(notes)
+    build(recipe, tmp_path / "store")
+    embedded.clear()
+    (notes / "note-03.txt").write_text("Note 3 was wrong about the weather.")
+    (notes / "note-07.txt").unlink()
+    (notes / "note-99.txt").write_text("A late note about snow.")
+
+    report = build(recipe, tmp_path / "store")
+
+    assert report.sources["notes"].changes == {"new": 1, "changed": 1, "vanished": 1, "unchanged": 28}
+    assert sorted(text.partition("\n")[2] for text in embedded) == [
+        "A late note about snow.",
+        "Note 3 was wrong about the weather.",
+    ]
+    assert {name for name, *_ in passages(tmp_path / "store") if "07" in name} == {"notes/note-07.txt#0"}
+
+    build(recipe, tmp_path / "store", prune_missing=True)
+
+    assert len(embedded) == 2
+    same_as_fresh(recipe, tmp_path / "store", tmp_path / "fresh")
+
+
+def test_a_renamed_file_is_there_once(tmp_path):
+    notes = tmp_path / "notes"
+    write_notes(notes)
+    recipe = folder_recipe(notes)
+    build(recipe, tmp_path / "store")
+    (notes / "note-04.txt").rename(notes / "renamed.txt")
+
+    report = build(recipe, tmp_path / "store")
+
+    assert report.sources["notes"].changes == {"new": 1, "removed": 1, "unchanged": 29}
+    same_as_fresh(recipe, tmp_path / "store", tmp_path / "fresh")
+
+
+def test_two_equal_files_of_which_the_first_goes(tmp_path):
+    notes = tmp_path / "notes"
+    write_notes(notes)
+    (notes / "copy.txt").write_text("NOTE 5 tells about the weather of day 5.")
+    recipe = folder_recipe(notes)
+    build(recipe, tmp_path / "store")
+    assert "notes/note-05.txt#0" not in {name for name, *_ in passages(tmp_path / "store")}
+    (notes / "copy.txt").unlink()
+
+    build(recipe, tmp_path / "store")
+
+    same_as_fresh(recipe, tmp_path / "store", tmp_path / "fresh")
+    assert "notes/note-05.txt#0" in {name for name, *_ in passages(tmp_path / "store")}
+
+
+def test_a_touched_file_changes_nothing(tmp_path, embedded):
+    notes = tmp_path / "notes"
+    write_notes(notes)
+    build(folder_recipe(notes), tmp_path / "store")
+    embedded.clear()
+    (notes / "note-04.txt").touch()
+
+    report = build(folder_recipe(notes), tmp_path / "store")
+
+    assert (report.changed, embedded) == (False, [])
+
+
+def test_input_that_is_mostly_gone_is_refused(tmp_path):
+    notes = tmp_path / "notes"
+    write_notes(notes)
+    build(folder_recipe(notes), tmp_path / "store")
+    before = passages(tmp_path / "store")
+    for number in range(10):
+        (notes / f"note-{number:02d}.txt").unlink()
+
+    with pytest.raises(UsageError, match="10 of 30 documents is not there any more") as error:
+        build(folder_recipe(notes), tmp_path / "store")
+
+    assert "--prune-missing" in str(error.value)
+    assert passages(tmp_path / "store") == before
+    build(folder_recipe(notes), tmp_path / "store", prune_missing=True)
+    assert len(passages(tmp_path / "store")) == 20
+
+
+def test_a_record_that_left_its_file_is_deleted(tmp_path, jsonl):
+    records = [{"id": i, "text": f"Record {i} about rivers and lakes."} for i in range(10)]
+    jsonl(tmp_path / "in" / "a.jsonl", records)
+    recipe = folder_recipe(tmp_path / "in")
+    build(recipe, tmp_path / "store")
+    jsonl(
+        tmp_path / "in" / "a.jsonl",
+        [{**record, "year": 1} if record["id"] == 2 else record for record in records[:8]],
+    )
+
+    report = build(recipe, tmp_path / "store")
+
+    assert report.sources["notes"].changes == {"removed": 2, "changed": 1, "unchanged": 7}
+    same_as_fresh(recipe, tmp_path / "store", tmp_path / "fresh")
+
+
+@pytest.mark.parametrize("keep", ["stages", "scores", "none"])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_any_sequence_of_changes_ends_with_the_passages_of_a_fresh_build(tmp_path, keep, seed):
+    random_ = random.Random(seed)
+    notes = tmp_path / "notes"
+    write_notes(notes, 60)
+    recipe = folder_recipe(notes, shard={"documents": 7}, deduplicate="near")
+    for _ in range(4):
+        build(recipe, tmp_path / "store", prune_missing=True, keep=keep)
+        files = sorted(notes.iterdir())
+        for file in random_.sample(files, 6):
+            match random_.randrange(4):
+                case 0:
+                    file.unlink()
+                case 1:
+                    file.rename(notes / f"moved-{random_.randrange(10**6)}.txt")
+                case 2:
+                    shutil.copy(file, notes / f"copy-{random_.randrange(10**6)}.txt")
+                case _:
+                    file.write_text(f"Rewritten {random_.randrange(10**6)}.")
+
+    build(recipe, tmp_path / "store", prune_missing=True, keep=keep)
+
+    same_as_fresh(recipe, tmp_path / "store", tmp_path / "fresh")
+
+
+def graded(folder: Path, jsonl) -> None:
+    """Documents of 5 to 40 words, some of them copies of shorter and longer ones."""
+    words = [f"word{number}" for number in range(400)]
+    records = []
+    for number in range(80):
+        text = " ".join(words[number : number + 5 + number % 36])
+        records.append({"id": f"d{number}", "text": text})
+        if number % 4 == 0:
+            records.append({"id": f"c{number}", "text": text.upper()})
+    jsonl(folder / "a.jsonl", records)
+
+
+@pytest.mark.parametrize(
+    ("deduplicate", "keep"), [("exact", "stages"), ("exact", "scores"), ("near", "stages")]
+)
+def test_refilter_has_the_passages_of_a_fresh_build_in_both_directions(
+    tmp_path, jsonl, embedded, keep, deduplicate
+):
+    graded(tmp_path / "in", jsonl)
+    loose = folder_recipe(tmp_path / "in", deduplicate=deduplicate)
+    strict = folder_recipe(
+        tmp_path / "in", deduplicate=deduplicate, filters={"length": {"min_words": 15, "max_words": 30}}
+    )
+    build(loose, tmp_path / "store", keep=keep)
+    build(strict, tmp_path / "strict")
+    build(loose, tmp_path / "loose")
+    shutil.rmtree(tmp_path / "in")
+    embedded.clear()
+
+    report = refilter(tmp_path / "store", ["filters.length.min_words=15", "filters.length.max_words=30"])
+
+    # A copy of a document that fell out comes back in its place.
+    back_again = passages(tmp_path / "strict") - passages(tmp_path / "loose")
+    assert (report.version, len(embedded)) == (2, len(back_again))
+    assert bool(back_again) == (deduplicate == "near")
+    assert passages(tmp_path / "store") == passages(tmp_path / "strict")
+    assert verify(tmp_path / "store") == []
+
+    back = ["filters.length.min_words=1", "filters.length.max_words=null"]
+    if keep == "scores":
+        gone = len(passages(tmp_path / "loose")) - len(passages(tmp_path / "strict"))
+        with pytest.raises(UsageError, match=f"needs the texts of {gone} documents, which were not kept"):
+            refilter(tmp_path / "store", back)
+        assert passages(tmp_path / "store") == passages(tmp_path / "strict")
+    else:
+        refilter(tmp_path / "store", back)
+        assert passages(tmp_path / "store") == passages(tmp_path / "loose")
+        assert len(embedded) == len(back_again) + len(
+            passages(tmp_path / "loose") - passages(tmp_path / "strict")
+        )
+
+
+def test_refilter_then_build_with_the_same_recipe_changes_nothing(tmp_path, jsonl):
+    graded(tmp_path / "in", jsonl)
+    build(folder_recipe(tmp_path / "in"), tmp_path / "store")
+    refilter(tmp_path / "store", ["filters.length.min_words=15"])
+
+    report = build(folder_recipe(tmp_path / "in", filters={"length": {"min_words": 15}}), tmp_path / "store")
+
+    assert not report.changed
+
+
+def test_refilter_refuses_what_is_no_filter(tmp_path, jsonl):
+    graded(tmp_path / "in", jsonl)
+    build(folder_recipe(tmp_path / "in"), tmp_path / "store")
+
+    with pytest.raises(UsageError, match=r"not chunk\.max_tokens"):
+        refilter(tmp_path / "store", ["chunk.max_tokens=16"])
+    build(folder_recipe(tmp_path / "in"), tmp_path / "store", keep="none")
+    with pytest.raises(NotFoundError, match="kept neither texts nor scores"):
+        refilter(tmp_path / "store", ["filters.length.min_words=15"])
