@@ -124,6 +124,10 @@ class BuildReport:
     changed: bool  # False: the store held exactly this already
     sources: Funnels
     seconds: Mapping[str, float]  # per stage, in order
+    recipe_changes: Sequence[str] = ()  # keys in which the recipe differs from that of the version before
+    input_changes: Mapping[str, Sequence[str]] = field(
+        default_factory=dict
+    )  # `source/unit` by new, changed, gone
 
     @property
     def passages(self) -> int:

@@ -16,13 +16,13 @@ from datastore.encoders import load_encoder
 from datastore.files import writer_lock
 
 from .account import BuildReport, Clock
-from .corpus import kept_corpus, read_again, read_corpus, read_tasks
+from .corpus import changed_inputs, kept_corpus, read_again, read_corpus, read_tasks
 from .executors import ExecutorName, open_executor
 from .progress import Progress, silent
 from .recipe import Recipe, make_recipe
 from .run import Site, bring
 from .stages.read import Shard
-from .target import changed_keys, check_target, recipe_of
+from .target import changed_keys, check_target, recipe_differences, recipe_of
 from .workarea import Keep, make_folders
 
 
@@ -81,6 +81,7 @@ def build(
     clock.lap("load encoder")
     store.mkdir(parents=True, exist_ok=True)
     with writer_lock(store), open_executor(executor, workers, address) as runner:
+        recipe_changes, input_changes = recipe_differences(store, recipe), changed_inputs(store, tasks)
         check_target(store, recipe, replace=replace)  # another build may have finished meanwhile
         if reread:
             shutil.rmtree(store / "work" / "read", ignore_errors=True)
@@ -94,7 +95,9 @@ def build(
         report = bring(
             site, corpus, clock, questions, executor, repair=repair, prune_missing=prune_missing, keep=keep
         )
-    return dataclasses.replace(report, store=named)
+    return dataclasses.replace(
+        report, store=named, recipe_changes=recipe_changes, input_changes=input_changes
+    )
 
 
 def refilter(

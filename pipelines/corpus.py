@@ -165,6 +165,20 @@ def known_units(store: Path) -> dict[tuple[str, str], str]:
     return {(source, name): identity for source, name, identity in listed}
 
 
+def changed_inputs(store: Path, tasks: Sequence[ReadTask]) -> dict[str, list[str]]:
+    """The inputs that are `new`, `changed` or `gone` since the last build, as `source/unit`; empty at the first one."""
+    before = known_units(store)
+    now = {(task.source.name, unit.name): unit.identity for task in tasks for unit in task.units}
+    if not before:
+        return {}
+    found = {
+        "new": now.keys() - before.keys(),
+        "changed": {key for key in now.keys() & before.keys() if now[key] != before[key]},
+        "gone": before.keys() - now.keys(),
+    }
+    return {what: sorted(f"{source}/{name}" for source, name in keys) for what, keys in found.items() if keys}
+
+
 def read_again(
     corpus: Corpus, tasks: Mapping[str, ReadTask], wanted: Sequence[tuple[Shard, int]], runner: Executor
 ) -> None:

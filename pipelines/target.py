@@ -48,14 +48,20 @@ def check_target(store: Path, recipe: Recipe, *, replace: bool) -> None:
             f"{store} was changed by hand since it was built, or was never built from a recipe",
             hint="add --replace to make a new version from this recipe alone, or name another folder with --out",
         )
-    try:
-        changed = ", ".join(changed_keys(built_recipe(store), recipe.content()))
-    except (OSError, ValueError, KeyError):
-        changed = f"unknown, since the account of build {manifest.build} cannot be read"
     raise UsageError(
-        f"{store} was built from another recipe; changed: {changed}",
+        f"{store} was built from another recipe; changed: {', '.join(recipe_differences(store, recipe))}",
         hint="add --replace to make a new version from this recipe, or name another folder with --out",
     )
+
+
+def recipe_differences(store: Path, recipe: Recipe) -> list[str]:
+    """Dotted keys in which a recipe differs from that of the store's current version; none where there is no store."""
+    if current_version(store) is None:
+        return []
+    try:
+        return changed_keys(built_recipe(store), recipe.content())
+    except (OSError, ValueError, KeyError):
+        return [f"unknown, since the account of build {read_manifest(store).build} cannot be read"]
 
 
 def built_recipe(store: Path) -> dict[str, Any]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 SCHEMA = "compendia.build/1"
 _REASONS_SHOWN = 3
+_NAMES_SHOWN = 5
 
 
 def build(
@@ -188,6 +189,11 @@ def print_report(report: BuildReport, info: dict[str, Any]) -> None:
             typer.echo("  their input is gone, they stay all the same; --prune-missing deletes them")
         if funnel.contaminated:
             typer.echo(f"{name}: {funnel.contaminated:,} passages left out, since they give away questions")
+    if report.recipe_changes:
+        typer.echo(f"the recipe changed: {', '.join(report.recipe_changes)}")
+    for what, names in report.input_changes.items():
+        more = f" and {len(names) - _NAMES_SHOWN:,} more" if len(names) > _NAMES_SHOWN else ""
+        typer.echo(f"{what} since the last build: {', '.join(names[:_NAMES_SHOWN])}{more}")
     state = "is" if report.changed else "was already"
     typer.echo(
         f"{report.store} {state} at version {report.version}: {info['passages']:,} passages of {info['documents']:,} documents"

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
+import sys
 from collections import Counter
+from contextlib import nullcontext
 
 import pytest
 
@@ -83,6 +86,40 @@ def test_all_executors_make_the_same_store(recipe, tmp_path, content_of, executo
     assert content_of(tmp_path / "other") == content_of(tmp_path / "serial")
 
 
+class _Shuffled:
+    """Runs tasks in another order than they were given in."""
+
+    in_process = False
+
+    def map(self, function, tasks, *, uses_gpu=False):  # noqa: ARG002 (the signature of executors)
+        listed = list(tasks)
+        random.Random(len(listed)).shuffle(listed)
+        for task in listed:
+            yield task, function(task)
+
+
+def test_the_order_in_which_shards_are_done_does_not_matter(recipe, tmp_path, content_of, monkeypatch):
+    near = with_settings(recipe, "deduplicate=near", "chunk.max_tokens=16")
+    build(near, tmp_path / "in-order")
+    monkeypatch.setattr(sys.modules[build.__module__], "open_executor", lambda *_: nullcontext(_Shuffled()))
+
+    build(near, tmp_path / "shuffled")
+
+    assert content_of(tmp_path / "shuffled") == content_of(tmp_path / "in-order")
+
+
+def test_a_source_that_mostly_cannot_be_read_stops_the_build(tmp_path):
+    lines = [json.dumps({"id": i, "text": "good"}) for i in range(50)] + ["{broken"] * 30
+    (tmp_path / "in.jsonl").write_text("\n".join(lines))
+    source = {"name": "s", "kind": "files", "path": str(tmp_path / "in.jsonl")}
+    recipe = make_recipe({"name": "t", "sources": [source], "encoder": {"model": "hashing"}}, environment={})
+
+    with pytest.raises(CompendiaError, match=r"30 of 80 records cannot be read \(in\.jsonl:51: invalid_json"):
+        build(recipe, tmp_path / "store")
+
+    assert build(with_settings(recipe, "max_failure_share=0.5"), tmp_path / "store").passages == 1
+
+
 def test_building_again_changes_nothing(recipe, tmp_path, content_of):
     first = build(recipe, tmp_path / "store")
     before = content_of(tmp_path / "store")
@@ -123,6 +160,7 @@ def test_another_recipe_for_the_same_store_is_refused_and_names_what_changed(rec
     assert "--replace" in str(error.value)
     report = build(other, tmp_path / "store", replace=True)
     assert (report.version, report.sources["articles"].documents) == (2, 120)
+    assert report.recipe_changes == ["chunk.with_title", "filters.length.min_words"]
 
 
 def test_where_the_input_lies_is_not_part_of_the_recipe(recipe, corpus, tmp_path):

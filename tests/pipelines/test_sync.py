@@ -81,6 +81,12 @@ def test_new_changed_and_vanished_files(tmp_path, embedded):
     report = build(recipe, tmp_path / "store")
 
     assert report.sources["notes"].changes == {"new": 1, "changed": 1, "vanished": 1, "unchanged": 28}
+    assert report.input_changes == {
+        "new": ["notes/note-99.txt"],
+        "changed": ["notes/note-03.txt"],
+        "gone": ["notes/note-07.txt"],
+    }
+    assert report.recipe_changes == []
     assert sorted(text.partition("\n")[2] for text in embedded) == [
         "A late note about snow.",
         "Note 3 was wrong about the weather.",
