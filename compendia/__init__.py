@@ -24,7 +24,17 @@ if TYPE_CHECKING:
         SearchTimeoutError,
         UsageError,
     )
-    from retrievers import bm25, decontaminated, dense, parse, rrf, weighted
+    from retrievers import (
+        bm25,
+        decontaminated,
+        dense,
+        neighbours,
+        parse,
+        rerank,
+        rerank_lm,
+        rrf,
+        weighted,
+    )
 
     __version__: str
 
@@ -44,12 +54,25 @@ __all__ = [
     "bm25",
     "decontaminated",
     "dense",
+    "neighbours",
     "parse",
+    "rerank",
+    "rerank_lm",
     "rrf",
     "weighted",
 ]
 
-_RETRIEVERS = {"bm25", "decontaminated", "dense", "parse", "rrf", "weighted"}
+_RETRIEVERS = {
+    "bm25",
+    "decontaminated",
+    "dense",
+    "neighbours",
+    "parse",
+    "rerank",
+    "rerank_lm",
+    "rrf",
+    "weighted",
+}
 
 check("datastore")
 

@@ -82,7 +82,7 @@ class Passage(NamedTuple):
 
 def _metadata_table(passages: pa.Table, metadata: Sequence[Mapping[str, Any]]) -> pa.Table:
     """The filterable columns: a key whose values are of one scalar type keeps it (whole numbers among others count as
-    floats), any other becomes JSON text.
+    floats); of any other texts stay as they are, and the rest becomes JSON text.
     """
     table = passages.select(FILTER_COLUMNS)
     for key in sorted({key for record in metadata for key in record} - set(FILTER_COLUMNS)):
@@ -91,7 +91,10 @@ def _metadata_table(passages: pa.Table, metadata: Sequence[Mapping[str, Any]]) -
         if types == {int, float}:
             values = [None if value is None else float(value) for value in values]
         elif not types or len(types) > 1 or types - {bool, int, float, str}:
-            values = [None if value is None else json.dumps(value, ensure_ascii=False) for value in values]
+            values = [
+                value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+                for value in values
+            ]
         try:
             column = pa.array(values)
         except (pa.ArrowInvalid, OverflowError):  # an integer beyond 64 bits

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -13,10 +12,13 @@ from numpy.typing import NDArray
 from datastore import Datastore
 from datastore.errors import UsageError
 from retrievers import Chain, Retriever
+from retrievers.documents import retrieve_documents
 
 from .beir import Collection
+from .files import read_records, text_field
 from .metrics import METRICS, Run, cutoff, per_query
 from .report import StoreDescription
+from .runs import RunFile, rank_documents
 from .statistics import RESAMPLES, Difference, Estimate, interval, paired_difference
 
 
@@ -24,14 +26,15 @@ from .statistics import RESAMPLES, Difference, Estimate, interval, paired_differ
 class RetrievalArm:
     """One retriever; `difference` is to the first arm, None for the first itself.
 
-    `timings_ms` and `seconds` are of the one call that asks all queries at once for `depth` passages.
+    `timings_ms` and `seconds` are of the one call that asks all queries at once for `depth` passages; a file of
+    rankings has none.
     """
 
     retriever: str
     metrics: Mapping[str, Estimate]
     difference: Mapping[str, Difference] | None
     timings_ms: Mapping[str, float]
-    seconds: float
+    seconds: float | None
 
     def to_json(self) -> dict[str, Any]:
         difference = self.difference
@@ -46,25 +49,34 @@ class RetrievalArm:
 
 @dataclass(frozen=True)
 class RetrievalReport:
-    """`missing_documents` counts relevant documents that the store does not hold: no retriever can find them."""
+    """`missing_documents` counts relevant documents that the store does not hold: no retriever can find them.
+
+    Of files of rankings alone no store is needed: then `store` and `passages` are None, and documents are the corpus's.
+    """
 
     name: str
     split: str
     queries: int
     unjudged_queries: int
     documents: int
-    passages: int
+    passages: int | None
     missing_documents: int
-    store: StoreDescription
+    store: StoreDescription | None
     seed: int
     arms: tuple[RetrievalArm, ...]
+    run_warnings: tuple[str, ...] = ()
 
     @property
     def warnings(self) -> list[str]:
-        if not self.missing_documents:
-            return []
+        missing = self.missing_documents
+        where = "corpus" if self.store is None else "store"
         return [
-            f"relevant documents that are not in the store: {self.missing_documents}; every arm misses them"
+            *(
+                [f"relevant documents that are not in the {where}: {missing}; every arm misses them"]
+                if missing
+                else []
+            ),
+            *self.run_warnings,
         ]
 
     def to_json(self) -> dict[str, Any]:
@@ -79,7 +91,7 @@ class RetrievalReport:
                 "passages": self.passages,
                 "missing_documents": self.missing_documents,
             },
-            "store": self.store.to_json(),
+            "store": self.store and self.store.to_json(),
             "seed": self.seed,
             "resamples": RESAMPLES,
             "arms": [arm.to_json() for arm in self.arms],
@@ -100,24 +112,17 @@ class _Documents:
         of_row = [numbers.setdefault(document, len(numbers)) for document in store.read_column("document_id")]
         return cls(list(numbers), np.array(of_row, dtype=np.int64))
 
-    def ranking(self, rows: NDArray[np.int64], scores: NDArray[np.float32]) -> list[tuple[str, float]]:
-        """A query's documents, best first, each with the score of its best passage."""
-        rows, scores = rows[rows >= 0], scores[rows >= 0]
-        numbers, first = np.unique(self.of_row[rows], return_index=True)
-        order = np.argsort(first)
-        return [(self.ids[numbers[i]], float(scores[first[i]])) for i in order]
-
 
 class _Answers(NamedTuple):
     run: Run
     timings_ms: Mapping[str, float]
-    seconds: float
+    seconds: float | None
 
 
 def evaluate(
-    store: Datastore,
+    store: Datastore | None,
     collection: Collection,
-    chains: Sequence[Chain],
+    chains: Sequence[Chain | RunFile],
     *,
     depth: int = 100,
     seed: int = 0,
@@ -128,7 +133,9 @@ def evaluate(
     Parameters
     ----------
     store
-        Holds the collection's corpus, under its document ids.
+        Holds the collection's corpus, under its document ids. None: files of rankings are compared with the corpus.
+    chains
+        Retrievers, or files that have their rankings.
     depth
         Documents that are ranked for a query; metrics that look deeper are left out.
     on_arm
@@ -137,28 +144,43 @@ def evaluate(
     Raises
     ------
     UsageError
-        If there is no chain, `depth` is below every metric's, or the store holds no relevant document at all.
+        If there is no chain, one that has no store to search, `depth` is below every metric's, the store holds no
+        relevant document at all, or a file answers other queries or with other documents.
     """
     metrics = [metric for metric in METRICS if cutoff(metric) <= depth]
     if not chains or not metrics:
         raise UsageError(
             f"expected at least one retriever and a depth of 5 or more, got {len(chains)} and {depth}"
         )
-    documents = _Documents.of(store)
+    documents = None if store is None else _Documents.of(store)
+    ids = _corpus_ids(collection) if documents is None else set(documents.ids)
     relevant = {
         document for grades in collection.qrels.values() for document, grade in grades.items() if grade > 0
     }
-    missing = relevant.difference(documents.ids)
+    missing = relevant - ids
     if missing == relevant:
         raise UsageError(
-            f"{store.path} holds none of the {len(relevant)} relevant documents of {collection.name}, "
+            f"{collection.corpus if store is None else store.path} holds none of the {len(relevant)} relevant documents of {collection.name}, "
             f"for example {min(relevant)!r}",
             hint=f"build a store of {collection.corpus} and evaluate that",
         )
+    runs = any(isinstance(chain, RunFile) for chain in chains)
+    of_passage = _documents_of_passages(store) if runs and store is not None else {}
+    deepest_metric = min(max(map(cutoff, metrics)), len(ids))
     arms: list[RetrievalArm] = []
+    run_warnings: list[str] = []
     baseline: dict[str, dict[str, float]] = {}
     for chain in chains:
-        answers = _answer(chain.on(store), collection.queries, documents, depth)
+        if isinstance(chain, RunFile):
+            run, warnings = rank_documents(
+                chain, collection.queries, depth, of_passage, ids, deepest_metric=deepest_metric
+            )
+            answers = _Answers(run, {}, None)
+            run_warnings += warnings
+        elif store is None or documents is None:
+            raise UsageError(f"{chain} needs a store to search")
+        else:
+            answers = _answer(chain.on(store), collection.queries, documents, depth)
         values = per_query(metrics, collection.qrels, answers.run)
         arms.append(_summarise(str(chain), answers, values, baseline, seed))
         baseline = baseline or values
@@ -169,43 +191,40 @@ def evaluate(
         split=collection.split,
         queries=len(collection.queries),
         unjudged_queries=collection.unjudged_queries,
-        documents=len(documents.ids),
-        passages=len(store),
+        documents=len(ids),
+        passages=None if store is None else len(store),
         missing_documents=len(missing),
-        store=StoreDescription.of(store),
+        store=None if store is None else StoreDescription.of(store),
         seed=seed,
         arms=tuple(arms),
+        run_warnings=tuple(run_warnings),
     )
+
+
+def _corpus_ids(collection: Collection) -> set[str]:
+    return {text_field(record, "_id", place) for place, record in read_records(collection.corpus)}
+
+
+def _documents_of_passages(store: Datastore) -> dict[str, str]:
+    passages, documents = store.read_column("passage_id"), store.read_column("document_id")
+    return {passages[row]: documents[row] for row in store.live_rows().tolist()}
 
 
 def _answer(retriever: Retriever, queries: Mapping[str, str], documents: _Documents, depth: int) -> _Answers:
-    """Ask for `depth` passages of every query, then deeper where passages of one document crowd out other documents.
-
-    What a deeper search adds is appended: it never moves the documents that came first, although a fusion scores
-    passages otherwise when it is asked for more of them.
-    """
-    run: dict[str, dict[str, float]] = {query: {} for query in queries}
-    asked, k = list(queries), min(depth, len(documents.of_row))
-    started = time.perf_counter()
-    hits = retriever.retrieve([queries[query] for query in asked], k)
-    seconds, timings_ms = time.perf_counter() - started, hits.timings_ms
-    while True:
-        crowded = []
-        for query, rows, scores in zip(asked, hits.rows, hits.scores, strict=True):
-            for document, score in documents.ranking(rows, scores):
-                run[query].setdefault(document, score)
-            if len(run[query]) < depth and np.count_nonzero(rows >= 0) == k:
-                crowded.append(query)
-        if not crowded or k == len(documents.of_row):
-            break
-        asked, k = crowded, min(2 * k, len(documents.of_row))
-        try:
-            hits = retriever.retrieve([queries[query] for query in asked], k)
-        except UsageError:  # the queries are good: the chain has a limit of its own, as dense(candidates=200)
-            break
-    return _Answers(
-        {query: list(ranked.items())[:depth] for query, ranked in run.items()}, timings_ms, seconds
+    """Ask for `depth` documents of every query; see `retrieve_documents`."""
+    of_row, ids = documents.of_row, documents.ids
+    hits, seconds = retrieve_documents(
+        retriever, list(queries.values()), depth, lambda rows: of_row[rows].tolist(), len(of_row)
     )
+    run = {
+        query: [
+            (ids[of_row[row]], score)
+            for row, score in zip(rows.tolist(), scores.tolist(), strict=True)
+            if row >= 0
+        ]
+        for query, rows, scores in zip(queries, hits.rows, hits.scores, strict=True)
+    }
+    return _Answers(run, hits.timings_ms, seconds)
 
 
 def _summarise(

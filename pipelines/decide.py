@@ -112,7 +112,7 @@ def decide(
 
     In order: ids that repeat within a source, the source's limit, filters that failed, the filters' rules, copies of
     the same normalised text, near-duplicates. Of exact copies the first stays. Filters and limits are by source.
-    Memory: about 50 bytes a document.
+    RAM: about 100 bytes a document, without those of `near_duplicates`.
     """
     listed = {source: rules(of_one) for source, of_one in filters.items()}
     by_rules = dict.fromkeys(rule.reason for of_one in listed.values() for rule in of_one)

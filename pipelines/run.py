@@ -115,7 +115,7 @@ def _score(site: Site, corpus: Corpus) -> list[ScoredShard]:
     near = near_of(recipe)
     filters = {source.name: recipe.filters_of(source.name) for source in recipe.sources}
     settings = {
-        name: content_key(score_settings(of_one), near.model_dump() if near else None)
+        name: content_key(score_settings(of_one), near.signature_key() if near else None)
         for name, of_one in filters.items()
     }
     tasks = [

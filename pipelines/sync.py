@@ -62,7 +62,7 @@ def read_present(store: Path, manifest: Manifest) -> Present | None:
     if manifest.recipe_hash is None or manifest.build is None:
         return None
     try:
-        table = pq.read_table(ledger_path(store, manifest.build))
+        table = pq.read_table(ledger_path(store, manifest.build), read_dictionary=["unit"])
     except (OSError, pa.ArrowException):
         return None
     settings = (table.schema.metadata or {}).get(b"settings", b"").decode()

@@ -12,34 +12,19 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
-
-from datastore import CompendiaError, Datastore, Hits, IntegrityError, UsageError
+from datastore import CompendiaError, Datastore, UsageError
 from datastore.changes.write import content_key
 from datastore.checks import integer
 from datastore.files import crash_point, fsync, write_durably
-from datastore.segment import PASSAGES, ROWS_PER_BATCH
 
-from .documents import retrieve_documents
-from .protocol import Chain, Retriever
-from .runs import (
-    ID_COLUMNS,
-    TEXT_COLUMNS,
-    Found,
-    Layout,
-    Query,
-    check_trec_id,
-    encode,
-    id_of,
-    join,
-    read_json_lines,
-)
+from .batch_search import Batch, BatchSearch
+from .protocol import Chain
+from .queries import Query
+from .run_parts import check_trec_id, encode, join
 
 SCHEMA = "compendia.run/1"
 
@@ -48,25 +33,10 @@ _QUERIES_PER_PART = 64
 _HITS_PER_PART = 32_768
 _TEXTS_PER_PART = 8_192
 
-_TEXT_FIELDS = ("text", "query", "question")
+_PARTS = "[0-9]*"
 
 
-class Batch(NamedTuple):
-    """What is wanted of a search in batches.
-
-    Attributes
-    ----------
-    by_document
-        One hit, its best passage, of each document; k counts documents then.
-    with_text
-        Titles and texts of the hits too.
-    """
-
-    k: int
-    layout: Layout
-    where: str | None = None
-    by_document: bool = False
-    with_text: bool = False
+Progress = Callable[[int], AbstractContextManager[Callable[[int], None]]]
 
 
 class Finished(NamedTuple):
@@ -74,40 +44,8 @@ class Finished(NamedTuple):
 
     queries: int
     known: int
-    hits: int | None  # found in this run; None where nothing was left to do
+    hits: int  # found in this run
     seconds: float
-
-
-def read_queries(path: Path) -> list[Query]:
-    """The queries of a JSON Lines file, which may be compressed as .gz: `_id` or `id`; `text`, `query` or `question`.
-
-    Raises
-    ------
-    NotFoundError
-        If the file is not there.
-    UsageError
-        If a line is malformed or an id stands twice: the error names the line; or if there is no query.
-    """
-    queries: list[Query] = []
-    places: dict[str, str] = {}
-    for place, record in read_json_lines(path):
-        name = id_of(record, place)
-        text = next((record[field] for field in _TEXT_FIELDS if field in record), None)
-        if not isinstance(text, str) or not text.strip():
-            raise UsageError(
-                f'{place}: expected a question in "text", "query" or "question", got {json.dumps(text)[:40]}'
-            )
-        try:
-            f"{name} {text}".encode()
-        except UnicodeEncodeError as error:
-            raise UsageError(f"{place} holds half a character: {error.reason}") from error
-        if name in places:
-            raise UsageError(f"{place}: query {name!r} is there already, in {places[name]}")
-        places[name] = place
-        queries.append(Query(name, text, record))
-    if not queries:
-        raise UsageError(f"{path} holds no query", hint='{"id": "q1", "text": "how do I open a file?"}')
-    return queries
 
 
 def search_batch(
@@ -118,7 +56,7 @@ def search_batch(
     target: Path,
     *,
     restart: bool = False,
-    on_part: Callable[[int], None] = lambda _: None,
+    progress: Progress = lambda _: nullcontext(lambda _: None),
 ) -> Finished:
     """Answer all queries into the file `target`. Killed at any moment, the same call goes on and ends with the same file.
 
@@ -128,8 +66,8 @@ def search_batch(
     ----------
     restart
         Throw away what an earlier run left or made under this name.
-    on_part
-        Called with the number of queries that a part has answered.
+    progress
+        `with progress(queries that are to be answered now) as advance:`; `advance(n)` says that n more are.
 
     Raises
     ------
@@ -140,28 +78,28 @@ def search_batch(
     """
     integer("k", batch.k, at_least=1)
     if batch.layout == "trec":
+        if batch.with_text:
+            raise UsageError("a TREC file holds no text", hint="--out hits.parquet or hits.jsonl")
         for query in queries:  # before hours go into the search
             check_trec_id(query.id, "query")
+    batch = batch._replace(with_text=batch.with_text or batch.layout == "compactds")
     asked = _identity(store, chain, queries, batch)
     work, record = target.with_name(f"{target.name}.parts"), target.with_name(f"{target.name}.run.json")
     target.parent.mkdir(parents=True, exist_ok=True)
-    if restart:
-        record.unlink(missing_ok=True)
-        target.unlink(missing_ok=True)
     with _locked(work):
+        if restart:
+            for stale in (record, target, *work.glob(_PARTS)):
+                stale.unlink(missing_ok=True)
         if target.exists():
             _check_same(asked, record, target)
-            shutil.rmtree(work)
-            return Finished(len(queries), len(queries), None, 0.0)
-        if restart:
-            for part in work.glob("[!L]*"):  # all but LOCK
-                part.unlink()
-        described = json.dumps(asked, ensure_ascii=False, indent=1).encode("utf-8", "replace") + b"\n"
-        if (work / "run.json").exists():
+            shutil.rmtree(work)  # of a run that died when all but this was done
+            return Finished(len(queries), len(queries), 0, 0.0)
+        described = json.dumps(asked, indent=1).encode() + b"\n"
+        if any(work.glob(_PARTS)):
             _check_same(asked, work / "run.json", target)
         else:
             write_durably(work / "run.json", described)
-        finished = _answer_parts(store, chain, queries, batch, work, on_part)
+        finished = _answer_parts(store, chain, queries, batch, work, progress)
         whole = work / "whole"
         with whole.open("wb") as file:
             join(_parts(work, len(queries), batch), batch.layout, file)
@@ -178,15 +116,13 @@ def search_batch(
 
 def _identity(store: Datastore, chain: Chain, queries: Sequence[Query], batch: Batch) -> dict[str, Any]:
     """All that the bytes of the target depend on."""
-    segments = [
-        [entry.id, entry.deletes and entry.deletes.checksum] for entry in store.manifest.segments
-    ]
+    segments = [[entry.id, entry.deletes and entry.deletes.checksum] for entry in store.manifest.segments]
     return {
         "schema": SCHEMA,
         "contents": content_key(segments)[:16],
         "version": store.version,
         "retriever": str(chain),
-        "queries": content_key([query.record for query in queries]),
+        "queries": content_key([json.dumps(query.record) for query in queries]),
         **batch._asdict(),
     }
 
@@ -211,7 +147,7 @@ def _check_same(asked: Mapping[str, Any], record: Path, target: Path) -> None:
 
 @contextmanager
 def _locked(work: Path) -> Iterator[None]:
-    """The folder of the parts, for one process; the kernel lets go of it when that dies."""
+    """The folder of the parts, for one process; the kernel lets go of it when that dies. Without a part it goes."""
     work.mkdir(exist_ok=True)
     with (work / "LOCK").open("a") as file:
         try:
@@ -220,7 +156,11 @@ def _locked(work: Path) -> Iterator[None]:
             raise CompendiaError(
                 f"another process is writing {work.stem}", hint="wait until it ends"
             ) from None
-        yield
+        try:
+            yield
+        finally:
+            if not any(work.glob(_PARTS)):
+                shutil.rmtree(work, ignore_errors=True)
 
 
 def _step(batch: Batch) -> int:
@@ -239,90 +179,26 @@ def _answer_parts(
     queries: Sequence[Query],
     batch: Batch,
     work: Path,
-    on_part: Callable[[int], None],
+    progress: Progress,
 ) -> Finished:
-    known = hits = 0
-    retriever: Retriever | None = None
+    step = _step(batch)
+    missing = [
+        (part, queries[number * step : (number + 1) * step])
+        for number, part in enumerate(_parts(work, len(queries), batch))
+        if not part.exists()
+    ]
+    remaining = sum(len(asked) for _, asked in missing)
+    hits = 0
     started = time.perf_counter()
-    for number, part in enumerate(_parts(work, len(queries), batch)):
-        asked = queries[number * _step(batch) : (number + 1) * _step(batch)]
-        if part.exists():
-            known += len(asked)
-            continue
-        retriever = retriever or chain.on(store)
-        found = _answer(store, retriever, asked, batch)
-        hits += sum(len(one.scores) for one in found)
-        write_durably(
-            part, encode(found, batch.layout, by_document=batch.by_document, name=str(chain))
-        )
-        crash_point("after_run_part")
-        on_part(len(asked))
-    return Finished(len(queries), known, hits, time.perf_counter() - started)
-
-
-def _answer(
-    store: Datastore, retriever: Retriever, asked: Sequence[Query], batch: Batch
-) -> list[Found]:
-    texts = [query.text for query in asked]
-    hits: Hits
-    if batch.by_document:
-        hits = retrieve_documents(
-            retriever,
-            texts,
-            batch.k,
-            lambda rows: read_columns(store, rows, ["document_id"]).column(0).to_pylist(),
-            store.snapshot.rows,
-            batch.where,
-        ).hits
-    else:
-        hits = retriever.retrieve(texts, batch.k, batch.where)
-    if hits.version != store.version:
-        raise UsageError(
-            f"{store.path} has moved on from version {store.version} to {hits.version}",
-            hint="run the command again",
-        )
-    names = [*ID_COLUMNS, *(TEXT_COLUMNS if batch.with_text else ())]
-    there = hits.rows >= 0
-    table = read_columns(store, hits.rows[there], names)
-    found, first = [], 0
-    for query, scores, kept in zip(asked, hits.scores, there, strict=True):
-        count = int(kept.sum())
-        lines = table.slice(first, count)
-        found.append(Found(query, scores[kept], {name: lines.column(name).to_pylist() for name in names}))
-        first += count
-    return found
-
-
-def read_columns(store: Datastore, rows: NDArray[np.int64], names: Sequence[str]) -> pa.Table:
-    """Columns of `datastore.segment.PASSAGES` for m rows, in the order given; the others are not decompressed.
-
-    Raises
-    ------
-    IntegrityError
-        If a segment is damaged.
-    """
-    catalog = store.snapshot.catalog
-    distinct, places = np.unique(rows, return_inverse=True)
-    numbers, positions = catalog.locate(distinct)
-    schema = pa.schema([PASSAGES.field(name) for name in names])
-    options = pa.ipc.IpcReadOptions(
-        use_threads=False, included_fields=[PASSAGES.get_field_index(name) for name in names]
-    )
-    batches: list[pa.RecordBatch] = []
-    for number in np.unique(numbers).tolist():
-        segment = catalog.segments[number]
-        of_segment = positions[numbers == number]
-        try:
-            with pa.memory_map(str(segment.folder / "passages.arrow")) as source:
-                file = pa.ipc.open_file(source, options=options)
-                starts = np.flatnonzero(np.diff(of_segment // ROWS_PER_BATCH, prepend=-1))
-                for chosen in np.split(of_segment, starts[1:]):
-                    batch = file.get_batch(int(chosen[0]) // ROWS_PER_BATCH)
-                    batch.validate(full=True)  # Arrow follows offsets that are out of bounds
-                    batches.append(batch.take(pa.array(chosen % ROWS_PER_BATCH)).select(names))
-        except (pa.ArrowException, OSError, ValueError, IndexError) as error:
-            raise IntegrityError(
-                f"segment {segment.entry.id} cannot be read: {error}", hint=f"compendia verify {store.path}"
-            ) from error
-    table = pa.Table.from_batches(batches, schema).combine_chunks()
-    return table.take(pa.array(places))
+    if missing:
+        with progress(remaining) as advance:
+            search = BatchSearch(store, chain, batch)
+            for part, asked in missing:
+                found = search.answer(asked)
+                hits += sum(len(one.scores) for one in found)
+                write_durably(
+                    part, encode(found, batch.layout, by_document=batch.by_document, name=str(chain))
+                )
+                crash_point("after_run_part")
+                advance(len(asked))
+    return Finished(len(queries), len(queries) - remaining, hits, time.perf_counter() - started)

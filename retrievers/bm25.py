@@ -23,6 +23,7 @@ from datastore.hits import rank
 from datastore.request import LARGEST_K
 from datastore.text import words
 
+from .explain import noted
 from .parameters import number, written
 from .protocol import check_request
 
@@ -88,6 +89,7 @@ class Bm25Retriever:
     def __init__(self, chain: Bm25, store: Datastore) -> None:
         import bm25s
 
+        self._chain = chain
         self._snapshot = store.snapshot
         self._rows = store.live_rows()
         self._language = chain.language
@@ -104,7 +106,9 @@ class Bm25Retriever:
         if number_of:  # bm25s cannot index a corpus without a single term
             self._index.index((ids, number_of), create_empty_token=False, show_progress=False)
 
-    def retrieve(self, queries: Sequence[str], k: int, where: str | None = None) -> Hits:
+    def retrieve(
+        self, queries: Sequence[str], k: int, where: str | None = None, explain: bool = False
+    ) -> Hits:
         """Passages that share a term with the query; one without is no hit."""
         queries = check_request(queries, k)
         mask = self._snapshot.mask(where)
@@ -119,7 +123,8 @@ class Bm25Retriever:
                 places, scores[i] = _best(self._index.get_scores_from_ids(known), k, refused)
                 rows[i] = np.where(places < 0, -1, self._rows[places])
         timings_ms = {"bm25": (time.perf_counter() - started) * 1e3}
-        return Hits(self._snapshot.version, rows, scores, self._snapshot, timings_ms)
+        hits = Hits(self._snapshot.version, rows, scores, self._snapshot, timings_ms)
+        return noted(hits, str(self._chain)) if explain else hits
 
 
 def _best(

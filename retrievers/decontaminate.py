@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +23,7 @@ from datastore.decontamination import (
 )
 
 from .dense import dense
+from .explain import ChainHits, Part, noted, revised, total_ms
 from .parameters import written
 from .protocol import Chain, Retriever, check_request
 
@@ -50,7 +51,7 @@ class Removal(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class CleanHits(Hits):
+class CleanHits(ChainHits):
     """Hits, and for each query what was left out above the last of them, best first."""
 
     removed: Sequence[Sequence[Removal]] = ()
@@ -147,19 +148,19 @@ class DecontaminatedRetriever:
     arm: Retriever
     given: Matcher | None
 
-    def retrieve(self, queries: Sequence[str], k: int, where: str | None = None) -> CleanHits:
+    def retrieve(
+        self, queries: Sequence[str], k: int, where: str | None = None, explain: bool = False
+    ) -> CleanHits:
         texts = check_request(queries, k)
         lines = [_Line(self.given or self._own(text), k) for text in texts]
-        first = hits = self.arm.retrieve(texts, k, where)
-        timings: dict[str, float] = {}
+        first = hits = self.arm.retrieve(texts, k, where, explain)
+        timings: list[Mapping[str, float]] = []
         asked, depth = list(range(len(texts))), k
         while True:
             started = time.perf_counter()
             for place, number in enumerate(asked):
                 lines[number].take(hits, place)
-            spent = {"decontaminate": (time.perf_counter() - started) * 1e3}
-            for stage, duration_ms in (*hits.timings_ms.items(), *spent.items()):
-                timings[stage] = timings.get(stage, 0.0) + duration_ms
+            timings += [hits.timings_ms, {"decontaminate": (time.perf_counter() - started) * 1e3}]
             asked = [number for number in asked if lines[number].wants_more]
             if not asked or depth >= len(self.store):
                 break
@@ -180,8 +181,20 @@ class DecontaminatedRetriever:
         for number, line in enumerate(lines):
             rows[number, : len(line.rows)] = line.rows
             scores[number, : len(line.scores)] = line.scores
-        removed = tuple(tuple(line.removed) for line in lines)
-        return CleanHits(first.version, rows, scores, first.reader, timings, first.route, removed)
+        clean = CleanHits(
+            first.version,
+            rows,
+            scores,
+            first.reader,
+            total_ms(timings),
+            first.route,
+            spans=[line.spans for line in lines] if any(line.spans for line in lines) else (),
+            removed=tuple(tuple(line.removed) for line in lines),
+        )
+        if not explain:
+            return clean
+        # What the first answer of the arm said; a deeper one changes its times alone.
+        return replace(clean, stages=noted(clean, str(self.chain), total_ms(timings[1::2]), [first]).stages)
 
     def _own(self, query: str) -> Matcher:
         return build_matcher([Question("", "", query)], self.chain.config)
@@ -194,6 +207,7 @@ class _Line:
         self.rows: list[int] = []
         self.scores: list[float] = []
         self.removed: list[Removal] = []
+        self.spans: Mapping[int, tuple[Part, ...]] = {}
         self.wants_more = False
         self._matcher = matcher
         self._k = k
@@ -202,6 +216,7 @@ class _Line:
     def take(self, hits: Hits, line: int) -> None:
         """Choose anew from line `line` of a search that went at least as deep as those before."""
         rows, scores = hits.rows[line], hits.scores[line]
+        self.spans = hits.spans[line] if isinstance(hits, ChainHits) and hits.spans else {}
         self._judge(hits, line)
         self.rows, self.scores, self.removed = [], [], []
         for row, score in zip(rows.tolist(), scores.tolist(), strict=True):
@@ -218,7 +233,10 @@ class _Line:
     def _judge(self, hits: Hits, line: int) -> None:
         rows = hits.rows[line]
         new = np.array([row >= 0 and row not in self._judged for row in rows.tolist()], dtype=np.bool_)
-        found = hits.reader.read_hits(rows[new], hits.scores[line][new])
+        # A hit may stand for several passages: its text is theirs.
+        found = revised(hits, rows=rows[new][None], scores=hits.scores[line][new][None], spans=[self.spans])[
+            0
+        ]
         texts = [hit.text for hit in found]
         leaks: dict[int, Leak] = {}
         for leak in self._matcher.leaks(texts, [[(0, len(text))] for text in texts]):

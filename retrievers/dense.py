@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datastore import Datastore, Hits, UsageError
 from datastore.checks import integer
 
+from .explain import noted
 from .parameters import number, written
 from .protocol import check_request
 
@@ -51,7 +52,9 @@ class DenseRetriever:
     chain: Dense
     store: Datastore
 
-    def retrieve(self, queries: Sequence[str], k: int, where: str | None = None) -> Hits:
+    def retrieve(
+        self, queries: Sequence[str], k: int, where: str | None = None, explain: bool = False
+    ) -> Hits:
         texts = check_request(queries, k)
         candidates = self.chain.candidates
         if candidates is not None and candidates < k:
@@ -59,7 +62,8 @@ class DenseRetriever:
                 f"{self.chain} has at most {candidates} hits, {k} were asked for",
                 hint=f"dense(candidates={4 * k}); a fusion asks each of its arms for depth hits, 100 if not set",
             )
-        return self.store.search(texts, k, candidates=candidates, recall=self.chain.recall, where=where)
+        hits = self.store.search(texts, k, candidates=candidates, recall=self.chain.recall, where=where)
+        return noted(hits, str(self.chain)) if explain else hits
 
 
 dense = Dense()

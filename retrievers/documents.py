@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from datastore import Hits, UsageError
 
+from .explain import revised
 from .protocol import Retriever
 
 DocumentsOf = Callable[[NDArray[np.int64]], Sequence[Hashable]]
@@ -48,15 +49,18 @@ def retrieve_documents(
     first = hits = retriever.retrieve(queries, depth, where)
     seconds = time.perf_counter() - started
     while True:
-        crowded = []
-        for number, line, scores in zip(asked, hits.rows, hits.scores, strict=True):
-            found = line[line >= 0]
-            for document, row, score in zip(
-                documents_of(found), found.tolist(), scores.tolist(), strict=False
-            ):
-                best[number].setdefault(document, (row, score))
-            if len(best[number]) < k and len(found) == depth:
-                crowded.append(number)
+        there = hits.rows >= 0
+        found = zip(
+            np.repeat(asked, there.sum(axis=1)).tolist(),
+            documents_of(hits.rows[there]),
+            hits.rows[there].tolist(),
+            hits.scores[there].tolist(),
+            strict=True,
+        )
+        for number, document, row, score in found:
+            best[number].setdefault(document, (row, score))
+        full = there.sum(axis=1) == depth
+        crowded = [number for number, more in zip(asked, full, strict=True) if more and len(best[number]) < k]
         if not crowded or depth >= rows:
             break
         asked, depth = crowded, min(2 * depth, rows)
@@ -70,7 +74,4 @@ def retrieve_documents(
         for place, (row, score) in enumerate(list(of_query.values())[:k]):
             best_rows[number, place], best_scores[number, place] = row, score
     best_scores = np.minimum.accumulate(best_scores, axis=1)
-    found_documents = Hits(
-        first.version, best_rows, best_scores, first.reader, first.timings_ms, first.route
-    )
-    return DocumentHits(found_documents, seconds)
+    return DocumentHits(revised(first, rows=best_rows, scores=best_scores), seconds)

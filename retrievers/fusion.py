@@ -11,13 +11,14 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from datastore import Datastore, Hits, UsageError
+from datastore import Datastore, UsageError
 from datastore.checks import integer
 from datastore.hits import rank
 from datastore.request import LARGEST_K
 
 from .bm25 import bm25
 from .dense import dense
+from .explain import ChainHits, common_route, common_spans, noted, total_ms
 from .parameters import number, written
 from .protocol import Chain, Retriever, check_request
 
@@ -133,10 +134,12 @@ class FusionRetriever:
     store: Datastore
     arms: tuple[Retriever, ...]
 
-    def retrieve(self, queries: Sequence[str], k: int, where: str | None = None) -> Hits:
+    def retrieve(
+        self, queries: Sequence[str], k: int, where: str | None = None, explain: bool = False
+    ) -> ChainHits:
         texts = check_request(queries, k)
         depth = min(max(self.chain.depth, k), max(len(self.store), 1))
-        found = [arm.retrieve(texts, depth, where) for arm in self.arms]
+        found = [arm.retrieve(texts, depth, where, explain) for arm in self.arms]
         if len({hits.version for hits in found}) > 1:
             raise UsageError(
                 "the store has moved on since the chain was bound to it: rows of two versions cannot be fused",
@@ -146,11 +149,17 @@ class FusionRetriever:
         rows = np.concatenate([hits.rows for hits in found], axis=1)
         shares = np.concatenate(self.chain.shares([hits.scores for hits in found]), axis=1)
         rows, scores = rank(*_sum_by_row(rows, shares), min(k, max(depth, LARGEST_K)))
-        timings: dict[str, float] = {}
-        for stages in [*(hits.timings_ms for hits in found), {"fuse": (time.perf_counter() - started) * 1e3}]:
-            for stage, duration_ms in stages.items():
-                timings[stage] = timings.get(stage, 0.0) + duration_ms
-        return Hits(found[0].version, rows, scores, found[0].reader, timings)
+        spent = {"fuse": (time.perf_counter() - started) * 1e3}
+        fused = ChainHits(
+            found[0].version,
+            rows,
+            scores,
+            found[0].reader,
+            total_ms([*(hits.timings_ms for hits in found), spent]),
+            common_route(found),
+            spans=common_spans(found),
+        )
+        return noted(fused, str(self.chain), spent, found) if explain else fused
 
 
 def _scaled(scores: NDArray[np.float32]) -> NDArray[np.float64]:

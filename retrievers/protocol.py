@@ -13,10 +13,13 @@ from datastore.request import check_texts
 class Retriever(Protocol):
     """Texts in, ranked passages of one version of one store out. Safe for concurrent use."""
 
-    def retrieve(self, queries: Sequence[str], k: int, where: str | None = None) -> Hits:
+    def retrieve(
+        self, queries: Sequence[str], k: int, where: str | None = None, explain: bool = False
+    ) -> Hits:
         """The k best passages for each query, of those that `where` allows; `timings_ms` has a key for each stage.
 
-        `where` is a condition in SQL over the store's metadata, as in `Datastore.search`.
+        `where` is a condition in SQL over the store's metadata, as in `Datastore.search`. With `explain` the hits are
+        `ChainHits` whose `stages` say what each part of the chain ranked, and how long it took.
 
         Raises
         ------

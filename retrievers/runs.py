@@ -11,45 +11,25 @@ Scores are float32, written with as many digits as give the same float32 again.
 
 from __future__ import annotations
 
-import gzip
-import io
 import json
 import math
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from datastore import NotFoundError, UsageError
+
+from .queries import id_of, read_json_lines, read_lines
 
 Layout = Literal["parquet", "jsonl", "compactds", "trec"]
 
 SUFFIXES: Mapping[str, Layout] = {".parquet": "parquet", ".jsonl": "jsonl", ".trec": "trec"}
 ID_COLUMNS = ("passage_id", "document_id", "source")
 TEXT_COLUMNS = ("title", "text")
-_GROUP_BYTES = 16 << 20  # of a row group of Parquet, before compression
-
-
-class Query(NamedTuple):
-    """A line of a file of queries; `record` is the whole of it."""
-
-    id: str
-    text: str
-    record: Mapping[str, Any]
-
-
-class Found(NamedTuple):
-    """The hits of one query, best first; `columns` has `ID_COLUMNS`, and `TEXT_COLUMNS` where they were asked for."""
-
-    query: Query
-    scores: NDArray[np.float32]
-    columns: Mapping[str, Sequence[str]]
 
 
 class RunHit(NamedTuple):
@@ -65,44 +45,6 @@ class Ranking(NamedTuple):
 
     query_id: str
     hits: list[RunHit]
-
-
-def encode(found: Iterable[Found], layout: Layout, *, by_document: bool = False, name: str = "") -> bytes:
-    """A part of a file; `joined` makes one of them.
-
-    Parameters
-    ----------
-    by_document
-        TREC and CompactDS: `id` is the document's, not the passage's.
-    name
-        Of the run, for TREC; white space is left out.
-
-    Raises
-    ------
-    UsageError
-        If a TREC file cannot hold an id.
-    """
-    id_column = "document_id" if by_document else "passage_id"
-    match layout:
-        case "parquet":
-            return _parquet(list(found))
-        case "trec":
-            lines: Iterable[str] = _trec_lines(found, id_column, "".join(name.split()))
-        case "jsonl":
-            lines = (json.dumps(_json_of(one), ensure_ascii=False) for one in found)
-        case "compactds":
-            lines = (json.dumps(_compactds_of(one, id_column), ensure_ascii=False) for one in found)
-    # A lone surrogate, which JSON can write and UTF-8 cannot, is no text: it becomes a question mark.
-    return "".join(f"{line}\n" for line in lines).encode("utf-8", "replace")
-
-
-def join(parts: Iterable[Path], layout: Layout, target: BinaryIO) -> None:
-    """Write parts, in their order, as one file; a few megabytes are in RAM at a time."""
-    if layout == "parquet":
-        _join_parquet(parts, target)
-        return
-    for part in parts:
-        target.write(part.read_bytes())
 
 
 def read_run(path: Path) -> Iterator[Ranking]:
@@ -141,128 +83,8 @@ def read_run(path: Path) -> Iterator[Ranking]:
         yield Ranking(query_id, sorted(hits, key=lambda hit: -hit.score) if suffix == ".trec" else hits)
 
 
-def read_json_lines(path: Path) -> Iterator[tuple[str, Any]]:
-    """(`file:line`, object) of each line that is not blank; of a .gz, what it holds.
-
-    Raises
-    ------
-    NotFoundError
-        If the file is not there.
-    UsageError
-        If a line is not a JSON object.
-    """
-    for place, line in _read_lines(path):
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise UsageError(f"{place} is not JSON: {error}") from error
-        if not isinstance(record, dict):
-            raise UsageError(f"{place}: expected a JSON object, got {type(record).__name__}")
-        yield place, record
-
-
-def shortest(scores: NDArray[np.float32]) -> list[str]:
-    """Each score in the fewest digits that give the same float32 again."""
-    digits: list[str] = scores.astype(np.float32, copy=False).astype(str).tolist()
-    return digits
-
-
-def _parquet(found: Sequence[Found]) -> bytes:
-    names = list(found[0].columns) if found else list(ID_COLUMNS)
-    counts = [len(one.scores) for one in found]
-    ids = np.repeat(np.arange(len(found)), counts)
-    columns = {
-        "query_id": pa.array([one.query.id for one in found], pa.string()).take(pa.array(ids)),
-        "rank": pa.array([rank for count in counts for rank in range(1, count + 1)], pa.int32()),
-        **{
-            name: pa.array([value for one in found for value in one.columns[name]], pa.string())
-            for name in names
-        },
-        "score": pa.array(np.concatenate([np.empty(0, np.float32), *(one.scores for one in found)])),
-    }
-    order = ["query_id", "rank", *ID_COLUMNS, "score", *(name for name in names if name not in ID_COLUMNS)]
-    sink = io.BytesIO()
-    pq.write_table(pa.table({name: columns[name] for name in order}), sink, compression="zstd")
-    return sink.getvalue()
-
-
-def _join_parquet(parts: Iterable[Path], target: BinaryIO) -> None:
-    """Parts are small where few hits are asked for: row groups are made of several."""
-    writer: pq.ParquetWriter | None = None
-    waiting: list[pa.Table] = []
-    for part in parts:
-        table = pq.read_table(part)
-        writer = writer or pq.ParquetWriter(target, table.schema, compression="zstd")
-        waiting.append(table)
-        if sum(table.nbytes for table in waiting) > _GROUP_BYTES:
-            writer.write_table(pa.concat_tables(waiting))
-            waiting = []
-    assert writer is not None
-    if waiting:
-        writer.write_table(pa.concat_tables(waiting))
-    writer.close()
-
-
-def _json_of(found: Found) -> dict[str, Any]:
-    scores = map(float, shortest(found.scores))
-    names = [*ID_COLUMNS, "score", *(name for name in found.columns if name not in ID_COLUMNS)]
-    columns = {**found.columns, "score": list(scores)}
-    hits = [
-        dict(zip(names, values, strict=True))
-        for values in zip(*(columns[name] for name in names), strict=True)
-    ]
-    return {"id": found.query.id, "query": found.query.text, "hits": hits}
-
-
-def _compactds_of(found: Found, id_column: str) -> dict[str, Any]:
-    columns = found.columns
-    ctxs = [
-        {"id": name, "source": source, "retrieval text": text, "retrieval score": score}
-        for name, source, text, score in zip(
-            columns[id_column], columns["source"], columns["text"], shortest(found.scores), strict=True
-        )
-    ]
-    return {**found.query.record, "raw_query": found.query.text, "ctxs": ctxs}
-
-
-def _trec_lines(found: Iterable[Found], id_column: str, name: str) -> Iterator[str]:
-    for one in found:
-        check_trec_id(one.query.id, "query")
-        for rank, (hit, score) in enumerate(
-            zip(one.columns[id_column], shortest(one.scores), strict=True), start=1
-        ):
-            check_trec_id(hit, id_column.removesuffix("_id"))
-            yield f"{one.query.id} Q0 {hit} {rank} {score} {name or 'run'}"
-
-
-def check_trec_id(name: str, what: str) -> None:
-    """Raise a UsageError if a line of a TREC file cannot hold an id."""
-    if len(name.split()) != 1 or name.strip() != name:
-        raise UsageError(
-            f"a TREC file cannot hold the {what} id {name!r}: its fields end at white space",
-            hint="--out hits.parquet or hits.jsonl can; `compendia eval retrieval --run` reads each",
-        )
-
-
-def _read_lines(path: Path) -> Iterator[tuple[str, str]]:
-    if not path.is_file():
-        raise NotFoundError(f"there is no file {path}")
-    number = 0
-    try:
-        with (
-            gzip.open(path, "rt", encoding="utf-8")
-            if path.suffix == ".gz"
-            else path.open(encoding="utf-8") as file
-        ):
-            for number, line in enumerate(file, start=1):
-                if text := line.strip():
-                    yield f"{path}:{number}", text
-    except (UnicodeDecodeError, EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise UsageError(f"{path}:{number + 1} cannot be read: {error}") from error
-
-
 def _read_trec(path: Path) -> Iterator[tuple[str, RunHit | None]]:
-    for place, line in _read_lines(path):
+    for place, line in read_lines(path):
         fields = line.split()
         if len(fields) != 6:
             raise UsageError(
@@ -283,24 +105,11 @@ def _read_jsonl(path: Path) -> Iterator[tuple[str, RunHit | None]]:
             name, document = hit.get("passage_id" if ours else "id"), hit.get("document_id")
             if not isinstance(name, str) or not isinstance(document, str | None):
                 raise UsageError(f"{place}: a hit has no id that is text: {json.dumps(hit)[:60]}")
-            yield query_id, RunHit(name, document, _score(hit.get("score" if ours else "retrieval score"), place))
+            yield (
+                query_id,
+                RunHit(name, document, _score(hit.get("score" if ours else "retrieval score"), place)),
+            )
         yield query_id, None
-
-
-def id_of(record: Mapping[str, Any], place: str) -> str:
-    """The id of a query's record, in `_id` or `id`; a whole number counts as its digits.
-
-    Raises
-    ------
-    UsageError
-        If there is none.
-    """
-    value = record.get("_id", record.get("id"))
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    if not isinstance(value, str) or not value.strip():
-        raise UsageError(f'{place}: expected an id in "_id" or "id", got {json.dumps(value)[:40]}')
-    return value
 
 
 def _score(value: object, place: str) -> float:

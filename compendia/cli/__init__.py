@@ -54,7 +54,10 @@ def main() -> NoReturn:
         app(prog_name="compendia")
     except SystemExit as done:
         if done.code == 130:  # typer turns Ctrl-C into this
-            typer.echo("interrupted; a build goes on from here with the same command", err=True)
+            typer.echo(
+                "interrupted; a build goes on from here with the same command, a search of a file of queries too",
+                err=True,
+            )
         raise
     except Exception as error:
         if "--debug" in sys.argv:

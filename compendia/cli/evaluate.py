@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +16,7 @@ from .output import Json, plain_name, print_json, table
 if TYPE_CHECKING:
     from datastore import Datastore
     from eval.llm import LLMReport
-    from eval.retrieval import RetrievalReport
+    from eval.retrieval import RetrievalArm, RetrievalReport
     from eval.statistics import Difference, Estimate
 
 app = typer.Typer(help="Measure retrieval, and what it does for a language model.", no_args_is_help=True)
@@ -33,31 +34,42 @@ Store = Annotated[
 @app.command()
 def retrieval(
     data: Data,
-    retriever: Annotated[list[str], typer.Option(help="An arm; give several, the first is the baseline.")],
+    retriever: Annotated[
+        list[str] | None, typer.Option(help="An arm; give several, the first is the baseline.")
+    ] = None,
+    run: Annotated[
+        list[Path] | None,
+        typer.Option(help="An arm too, after the retrievers: a file of hits in .parquet, .jsonl or .trec."),
+    ] = None,
     split: Annotated[str, typer.Option(help="Which judgements: qrels/<split>.tsv.")] = "test",
     settings: Settings = None,
     store: Store = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the intervals.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Retrievers against the judgements of a folder in BEIR layout."""
+    """Retrievers, or files of their hits, against the judgements of a folder in BEIR layout.
+
+    Files alone need no store, unless they name passages by id only: then --store says where those are.
+    """
     from .._folders import require
 
     evaluation, retrievers = require("eval"), require("retrievers")
-    chains = [retrievers.parse(text) for text in retriever]
+    from eval.runs import RunFile
+
+    chains = [retrievers.parse(text) for text in retriever or []]
+    runs = [RunFile(path) for path in run or []]
     collection = evaluation.load_collection(data, split)
     corpus = {
         "path": str(collection.corpus.resolve()),
         "format": "jsonl",
         "fields": {"id": "_id", "title": "title", "text": "text"},
     }
-    with _corpus_store(collection.name, corpus, settings or [], store) as opened:
+    with ExitStack() as stack:
+        opened = None
+        if chains or store is not None:
+            opened = stack.enter_context(_corpus_store(collection.name, corpus, settings or [], store))
         report: RetrievalReport = evaluation.evaluate_retrieval(
-            opened,
-            collection,
-            chains,
-            seed=seed,
-            on_arm=lambda arm: typer.echo(f"{arm.retriever}: {arm.seconds:.1f} s", err=True),
+            opened, collection, [*chains, *runs], seed=seed, on_arm=_print_arm
         )
     for warning in report.warnings:
         typer.echo(f"warning: {warning}", err=True)
@@ -155,10 +167,15 @@ def _interval(estimate: Estimate | Difference, digits: int, *, sign: bool = Fals
     return f"{value} [{estimate.low:.{digits}f}, {estimate.high:.{digits}f}]"
 
 
+def _print_arm(arm: RetrievalArm) -> None:
+    typer.echo(arm.retriever if arm.seconds is None else f"{arm.retriever}: {arm.seconds:.1f} s", err=True)
+
+
 def _print_retrieval(report: RetrievalReport) -> None:
+    passages = "" if report.passages is None else f" in {report.passages:,} passages"
     typer.echo(
-        f"{report.name} {report.split}: {report.queries:,} queries, {report.documents:,} documents in "
-        f"{report.passages:,} passages; 95 % intervals over queries"
+        f"{report.name} {report.split}: {report.queries:,} queries, {report.documents:,} documents{passages}; "
+        "95 % intervals over queries"
     )
     metrics = list(report.arms[0].metrics)
     rows = [["metric", *(arm.retriever for arm in report.arms)]]

@@ -19,8 +19,8 @@ from datastore import Datastore, Hit
 from ..dense import dense
 from ..parse import parse
 from ..protocol import Chain, Retriever
+from .documents import KEPT
 from .filters import Filter, where_of
-from .metadata import KEPT
 
 
 def _opened(store: Datastore | str | Path) -> Datastore:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 import threading
-import uuid
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 from langchain_core.documents import Document
@@ -16,13 +15,14 @@ from langchain_core.runnables import run_in_executor
 from langchain_core.vectorstores import VectorStore
 from numpy.typing import NDArray
 
-from datastore import Datastore, Hit, Hits, NotFoundError, UsageError
+from datastore import Datastore, Hits, NotFoundError, UsageError
 from datastore.checks import integer
 from datastore.index.dense import Metric
 from datastore.snapshot import Snapshot
 
+from .documents import Rows, to_document, to_rows
 from .filters import where_of
-from .metadata import from_hit, to_record
+from .marginal_relevance import maximal_marginal_relevance
 
 Asked = list[str] | NDArray[np.floating[Any]]
 """One query: as text for the store's encoder, or as a (1, d) vector."""
@@ -36,7 +36,7 @@ class CompendiaVectorStore(VectorStore):
     A document comes back as it went in, its id set; one from a recipe has its source, title and document's id in the
     metadata. Every search takes `filter`, a condition in SQL over the metadata or values that it must have, and the
     options of `Datastore.search`. Scores are the store's: cosines, unless it was created with another metric. Safe
-    for concurrent use.
+    for concurrent use; what other processes write is seen after `store.refresh()`.
     """
 
     def __init__(self, store: Datastore | str | Path, embedding: Embeddings | None = None) -> None:
@@ -51,19 +51,24 @@ class CompendiaVectorStore(VectorStore):
         UsageError
             If the store has an encoder and `embedding` is given too, or neither.
         """
-        given = store if isinstance(store, Datastore) else None
-        self._path = Path(store).expanduser() if given is None else given.path
         self._embedding = embedding
         self._lock = threading.RLock()  # a store has one writer, and one handle here
-        self._store = None if given is None else self._checked(given)
-        _ = self.store  # what does not fit is said now
+        self._store: Datastore | None = None
+        if isinstance(store, Datastore):
+            self._path = store.path
+            self._store = self._checked(store)
+        else:
+            self._path = Path(store).expanduser()
+            _ = self.store  # what does not fit is said now
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self._store or self._path.absolute(), self._embedding)
+        return type(self), (self._path.absolute() if self._store is None else self._store, self._embedding)
 
     @property
     def store(self) -> Datastore | None:
         """The store; None as long as there is none at the path."""
+        if self._store is not None:  # without the lock: searches do not wait for a write
+            return self._store
         with self._lock:
             if self._store is None:
                 try:
@@ -92,7 +97,7 @@ class CompendiaVectorStore(VectorStore):
         return self._embedding
 
     @classmethod
-    def from_texts(
+    def from_texts(  # type: ignore[override]  # a store has to be somewhere
         cls,
         texts: list[str],
         embedding: Embeddings | None = None,
@@ -108,7 +113,7 @@ class CompendiaVectorStore(VectorStore):
         return made
 
     @classmethod
-    async def afrom_texts(
+    async def afrom_texts(  # type: ignore[override]  # see above
         cls,
         texts: list[str],
         embedding: Embeddings | None = None,
@@ -133,15 +138,15 @@ class CompendiaVectorStore(VectorStore):
     ) -> list[str]:
         """Add texts, and see them; their ids. One whose id is there already, or comes again, takes its place.
 
-        All of a call are embedded and written together. `batch_size`, which LangChain's indexing passes on, is not
-        needed.
+        All of a call are embedded and written together: `batch_size`, which LangChain's indexing passes on, is ignored.
 
         Raises
         ------
         UsageError
             If a text cannot be stored, or its metadata would come back otherwise; nothing is added then.
         """
-        rows = _rows(texts, metadatas, ids, **kwargs)
+        _refuse(kwargs.keys() - {"batch_size"})
+        rows = to_rows(texts, metadatas, ids)
         if rows.texts:
             self._write(
                 rows, None if self._embedding is None else self._embedding.embed_documents(rows.texts)
@@ -157,15 +162,16 @@ class CompendiaVectorStore(VectorStore):
         **kwargs: Any,
     ) -> list[str]:
         """`add_texts`, off the event loop."""
-        rows = _rows(texts, metadatas, ids, **kwargs)
+        _refuse(kwargs.keys() - {"batch_size"})
+        rows = to_rows(texts, metadatas, ids)
         if rows.texts:
             embedding = self._embedding
             vectors = None if embedding is None else await embedding.aembed_documents(rows.texts)
             await run_in_executor(None, self._write, rows, vectors)
         return rows.names
 
-    def _write(self, rows: _Rows, vectors: list[list[float]] | None) -> None:
-        embedded = None if vectors is None else np.array(vectors)
+    def _write(self, rows: Rows, vectors: list[list[float]] | None) -> None:
+        embedded = None if vectors is None else np.array(vectors, dtype=np.float32)
         with self._lock:
             store = self.store
             if store is None:
@@ -187,7 +193,7 @@ class CompendiaVectorStore(VectorStore):
                 store.delete(where="TRUE")
                 return True
             store.refresh()
-            known = store.snapshot.catalog.rows_of_passages(list(ids))
+            known = store.snapshot.catalog.rows_of_passages([ids] if isinstance(ids, str) else list(ids))
             if known:
                 store.delete([*known])
         return True
@@ -195,7 +201,7 @@ class CompendiaVectorStore(VectorStore):
     def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
         """The documents with these ids, in their order, without those that are not there."""
         store = self.store
-        return [] if store is None else [_document(hit) for hit in store.get_by_ids(ids)]
+        return [] if store is None else [to_document(hit) for hit in store.get_by_ids(ids)]
 
     def similarity_search(self, query: str, k: int = 4, **options: Any) -> list[Document]:
         return [document for document, _ in self.similarity_search_with_score(query, k, **options)]
@@ -261,7 +267,7 @@ class CompendiaVectorStore(VectorStore):
 
     def _scored(self, asked: Asked, k: int, **options: Any) -> list[tuple[Document, float]]:
         hits = self._search(asked, k, options)
-        return [] if hits is None else [(_document(hit), hit.score) for hit in hits[0]]
+        return [] if hits is None else [(to_document(hit), hit.score) for hit in hits[0]]
 
     def _diverse(
         self, asked: Asked, k: int, fetch_k: int, lambda_mult: float, **options: Any
@@ -278,35 +284,7 @@ class CompendiaVectorStore(VectorStore):
         rows, scores = hits.rows[0][found], hits.scores[0][found]
         vectors = snapshot.vectors.take(rows).astype(np.float32)
         chosen = maximal_marginal_relevance(scores, vectors, k, lambda_mult, snapshot.manifest.metric)
-        return [_document(hit) for hit in snapshot.read_hits(rows[chosen], scores[chosen])]
-
-
-def maximal_marginal_relevance(
-    scores: NDArray[np.float32],
-    vectors: NDArray[np.float32],
-    k: int,
-    lambda_mult: float,
-    metric: Metric = "cosine",
-) -> list[int]:
-    """At most k of n candidates, in the order in which they are chosen: first the one of the highest score, then each
-    time the one of the highest lambda_mult * score - (1 - lambda_mult) * similarity to the nearest chosen one
-    (Carbonell and Goldstein, SIGIR 1998). Ties go to the earlier candidate.
-
-    `scores` are (n,) similarities to the query, `vectors` (n, d) as the metric compares them: at length one for cosine.
-    """
-    chosen: list[int] = []
-    gains = scores.astype(np.float64)
-    nearest = np.full(len(scores), -np.inf)
-    while len(chosen) < min(k, len(scores)):
-        best = int(gains.argmax())
-        chosen.append(best)
-        similar = (
-            -np.square(vectors - vectors[best]).sum(axis=1) if metric == "l2" else vectors @ vectors[best]
-        )
-        nearest = np.maximum(nearest, similar)
-        gains = lambda_mult * scores - (1 - lambda_mult) * nearest
-        gains[chosen] = -np.inf
-    return chosen
+        return [to_document(hit) for hit in snapshot.read_hits(rows[chosen], scores[chosen])]
 
 
 _RELEVANCE: dict[Metric, Callable[[float], float]] = {
@@ -316,39 +294,6 @@ _RELEVANCE: dict[Metric, Callable[[float], float]] = {
 }
 
 
-class _Rows(NamedTuple):
-    """Documents to write, each id once; `names` are the ids of all that were given."""
-
-    ids: list[str]
-    texts: list[str]
-    records: list[dict[str, Any]]
-    names: list[str]
-
-
-def _rows(
-    texts: Iterable[str],
-    metadatas: Sequence[dict[str, Any]] | None,
-    ids: Sequence[str | None] | None,
-    *,
-    batch_size: int | None = None,
-    **unknown: Any,
-) -> _Rows:
-    del batch_size  # see `CompendiaVectorStore.add_texts`
-    _refuse(unknown)
-    given = [*texts]
-    for name, values in (("metadatas", metadatas), ("ids", ids)):
-        if values is not None and len(values) != len(given):
-            raise UsageError(f"{len(given)} texts but {len(values)} {name}")
-    names = [str(uuid.uuid4()) if name is None else name for name in ids or [None] * len(given)]
-    last = {name: row for row, name in enumerate(names)}
-    records = [{} if metadatas is None else to_record(name, metadatas[row]) for name, row in last.items()]
-    return _Rows([*last], [given[row] for row in last.values()], records, names)
-
-
-def _refuse(unknown: dict[str, Any]) -> None:
-    if unknown:
-        raise TypeError(f"unexpected arguments: {', '.join(unknown)}")
-
-
-def _document(hit: Hit) -> Document:
-    return Document(id=hit.passage_id, page_content=hit.text, metadata=from_hit(hit))
+def _refuse(unknown: Iterable[str]) -> None:
+    if names := ", ".join(sorted(unknown)):
+        raise TypeError(f"unexpected arguments: {names}")

@@ -40,6 +40,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     notes = folder / "notes"
     notes.mkdir()
     (notes / "tea.md").write_text("# Tea\n\nGreen tea is steeped at eighty degrees.")
+    (folder / "questions.jsonl").write_text('{"id": "q1", "text": "How hot is the water for tea?"}')
     demo = re.search(r"^demo:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
     assert demo is not None
     for line in demo[1].splitlines():

@@ -6,7 +6,7 @@ import pytest
 from datastore import Hits, UsageError
 from datastore.decontamination import DecontaminationConfig, build_matcher
 from datastore.hits import rank
-from retrievers import Chain, bm25, dense, parse, rrf
+from retrievers import Chain, bm25, dense, neighbours, parse, rrf
 from retrievers.decontaminate import Removal, decontaminated
 
 QUESTION = "Which of the seven lakes near the old village is the first to freeze over in a cold winter?"
@@ -25,7 +25,7 @@ class Given:
         self.store = store
         return self
 
-    def retrieve(self, queries, k, where=None):
+    def retrieve(self, queries, k, where=None, explain=False):  # noqa: ARG002 (as any retriever)
         self.asked.append((len(queries), k, where))
         if self.limit is not None and k > self.limit:
             raise UsageError("too many")
@@ -187,3 +187,38 @@ def test_parameters_are_checked(call, message):
         call()
 
     assert error.value.message.startswith(message)
+
+
+def test_a_leak_in_a_neighbour_counts(make_store):
+    store = make_store(["start"])
+    store.add(
+        np.eye(256, dtype=np.float32)[:3],
+        ids=["before", "leak", "other"],
+        texts=["About lakes.", LEAK, "Villages."],
+        metadata=[{"document_id": "d", "ordinal": 0}, {"document_id": "d", "ordinal": 1}, {}],
+    )
+    arm = Given([1, 3, 0])
+
+    alone = decontaminated(arm).on(store).retrieve([QUESTION], 2)
+    together = decontaminated(arm >> neighbours).on(store).retrieve([QUESTION], 2)
+
+    assert alone.rows.tolist() == [[1, 3]]
+    assert together.rows.tolist() == [[3, 0]]
+    assert [removal.passage_id for removal in together.removed[0]] == ["before"]
+
+
+def test_spans_and_removals_go_along(make_store):
+    store = make_store(["start"])
+    store.add(
+        np.eye(256, dtype=np.float32)[:3],
+        texts=["About lakes.", "More lakes.", LEAK],
+        metadata=[{"document_id": "d", "ordinal": 0}, {"document_id": "d", "ordinal": 1}, {}],
+    )
+    arm = Given([3, 1, 0])
+
+    inside = decontaminated(arm >> neighbours).on(store).retrieve([QUESTION], 2)
+    outside = (decontaminated(arm) >> neighbours).on(store).retrieve([QUESTION], 2)
+
+    for hits in (inside, outside):
+        assert [hit.text for hit in hits[0]] == ["About lakes.\n\nMore lakes.", "start"]
+        assert len(hits.removed[0]) == 1

@@ -30,8 +30,9 @@ class Given:
         self.store = store
         return self
 
-    def retrieve(self, queries, k, where=None):
+    def retrieve(self, queries, k, where=None, explain=False):
         assert where is None
+        assert not explain
         assert len(queries) == len(self.answers)
         self.asked.append(k)
         width = max([1, *map(len, self.answers)])

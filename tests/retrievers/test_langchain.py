@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 from collections import Counter
 
 import pytest
 from langchain_core.documents import Document
+from langchain_core.runnables import ConfigurableField
 from langchain_tests.integration_tests import RetrieversIntegrationTests
 from pydantic import ValidationError
 
@@ -133,6 +135,39 @@ async def test_k_is_known_to_ainvoke(make_store):
     assert len(await adapter.ainvoke("tide", k=1)) == 1
     with pytest.raises(ValueError, match="k must be at least 1"):
         await adapter.ainvoke("tide", k=0)
+
+
+async def test_filters_are_conditions_or_values(make_store):
+    store = make_store(TEXTS, metadata=[{"part": "one"}, {"part": "it's two"}, {}, {}, {"part": "one"}])
+    adapter = CompendiaRetriever(store=store, retriever="rrf(dense, bm25)", filter={"part": "one"})
+
+    def found(documents):
+        return sorted(document.metadata["document_id"] for document in documents)
+
+    assert found(adapter.invoke("tide")) == ["0", "4"]
+    assert found(adapter.invoke("tide", filter={"part": "it's two"})) == ["1"]
+    assert found(await adapter.ainvoke("tide", filter="part IS NOT NULL", k=9)) == ["0", "1", "4"]
+    assert adapter.invoke("tide", filter="part = 'three'") == []
+    assert len(adapter.invoke("tide", filter={}, k=9)) == 5
+
+
+def test_pickling(make_store):
+    adapter = CompendiaRetriever(store=make_store(TEXTS), retriever="weighted(dense, bm25)", k=2)
+
+    again = pickle.loads(pickle.dumps(adapter))
+
+    assert again.invoke("tide") == adapter.invoke("tide")
+
+
+def test_threads_and_run_configuration(make_store):
+    adapter = CompendiaRetriever(store=make_store(TEXTS)).configurable_fields(k=ConfigurableField(id="k"))
+    queries = ["tide", "bread", "moon", "volcano"] * 5
+
+    found = adapter.batch(queries, config={"configurable": {"k": 1}, "max_concurrency": 4, "tags": ["mine"]})
+
+    assert [len(documents) for documents in found] == [1] * 20
+    assert found[:4] * 5 == found
+    assert [documents[0].metadata["document_id"] for documents in found[1:4]] == ["1", "2", "3"]
 
 
 def test_what_cannot_be_opened_or_read_is_said_at_once(make_store, tmp_path):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import retrievers
 from datastore import UsageError
-from retrievers import Chain, bm25, dense, parse, rrf, weighted
+from retrievers import Chain, bm25, decontaminated, dense, neighbours, parse, rerank, rerank_lm, rrf, weighted
 
 positive = st.floats(min_value=1e-6, max_value=1e6)
 leaves = st.one_of(
@@ -22,6 +22,28 @@ leaves = st.one_of(
 )
 
 
+budgets = st.none() | positive
+selectors = st.one_of(
+    st.builds(rerank, model=st.text(min_size=1), candidates=st.integers(1, 10**6), budget_s=budgets),
+    st.builds(
+        rerank_lm,
+        model=st.text(min_size=1),
+        candidates=st.integers(1, 10**6),
+        budget_s=budgets,
+        by=st.sampled_from(["question", "rubric"]),
+    ),
+    st.builds(neighbours, before=st.integers(0, 9), after=st.integers(0, 9)),
+)
+
+
+@st.composite
+def composed(draw, arms):
+    kind = draw(st.sampled_from(["fusion", "selection", "decontaminated"]))
+    if kind == "selection":
+        return draw(arms) >> draw(selectors)
+    return decontaminated(draw(arms)) if kind == "decontaminated" else draw(fusions(arms))
+
+
 @st.composite
 def fusions(draw, arms):
     chosen = draw(st.lists(arms, min_size=1, max_size=3))
@@ -32,7 +54,7 @@ def fusions(draw, arms):
     return weighted(*chosen, weights=weights, depth=depth)
 
 
-chains = st.recursive(leaves, fusions, max_leaves=6)
+chains = st.recursive(leaves, composed, max_leaves=6)
 
 
 @given(chains)
@@ -63,6 +85,21 @@ def test_chains_survive_pickling(chain):
             rrf(dense, weighted(dense, bm25, depth=10)),
         ),
         ("bm25(language=None, b=0.5)", bm25(language=None, b=0.5)),
+        ("dense >> rerank", dense >> rerank),
+        ("dense>>rerank()", dense >> rerank),
+        (
+            'weighted(dense, bm25) >> rerank(model="x/y", candidates=50)',
+            weighted(dense, bm25) >> rerank(model="x/y"),
+        ),
+        ("rrf(dense >> rerank(budget_s=1), bm25)", rrf(dense >> rerank(budget_s=1), bm25)),
+        (
+            "dense >> neighbours(before=0) >> rerank_lm(model='a')",
+            (dense >> neighbours(before=0)) >> rerank_lm(model="a"),
+        ),
+        (
+            "decontaminated(bm25 >> neighbours) >> rerank",
+            decontaminated(bm25 >> neighbours) >> rerank,
+        ),
     ],
 )
 def test_text_and_python_mean_the_same(text, chain):
@@ -101,6 +138,34 @@ def test_text_and_python_mean_the_same(text, chain):
         ("__import__('os').system('true')", "__import__('os').system('true') is not a retriever", None),
         ("(lambda: dense)()", "(lambda: dense)() is not a retriever", None),
         ("dense.on", "dense.on is not a retriever", None),
+        ("dense | rerank", "dense | rerank is not a retriever", None),
+        ("rerank", "rerank selects from the hits of a retriever, and stands behind one", "dense >> rerank"),
+        (
+            "rrf(dense, neighbours(after=2))",
+            "neighbours selects from the hits of a retriever, and stands behind one",
+            "dense >> neighbours",
+        ),
+        (
+            "dense >> bm25",
+            "bm25 is not a selector: it cannot stand behind >>",
+            "known: neighbours, rerank, rerank_lm",
+        ),
+        (
+            "dense >> (neighbours >> rerank)",
+            "neighbours >> rerank is not a selector: it cannot stand behind >>",
+            "known: neighbours, rerank, rerank_lm",
+        ),
+        (
+            "dense >> reranks",
+            "there is no selector 'reranks'",
+            'did you mean "rerank"? known: neighbours, rerank, rerank_lm',
+        ),
+        (
+            "dense >> rerank(50)",
+            "rerank takes its parameters by name, got 50",
+            "known: budget_s, candidates, model",
+        ),
+        ("dense >> neighbours(between=1)", "neighbours has no parameter 'between'", None),
         ("", "cannot read the retriever ''", "write it like rrf(dense(candidates=200), bm25)"),
         (
             "rrf(dense",
@@ -134,6 +199,14 @@ def test_errors_say_what_is_known(text, message, hint):
         ("bm25(b=True)", lambda: bm25(b=True)),
         ("bm25(language='klingon')", lambda: bm25(language="klingon")),
         ("rrf(dense, bm25, k=None)", lambda: rrf(dense, bm25, k=None)),
+        ("dense >> rerank(model=None)", lambda: rerank(model=None)),
+        ("dense >> rerank(model='')", lambda: rerank(model="")),
+        ("dense >> rerank(candidates=0)", lambda: rerank(candidates=0)),
+        ("dense >> rerank(budget_s=0)", lambda: rerank(budget_s=0)),
+        ("dense >> rerank(budget_s='1')", lambda: rerank(budget_s="1")),
+        ("dense >> rerank_lm(by='score')", lambda: rerank_lm(by="score")),
+        ("dense >> neighbours(before=-1)", lambda: neighbours(before=-1)),
+        ("dense >> neighbours(after=True)", lambda: neighbours(after=True)),
         ("rrf(dense, depth=-0.5)", lambda: rrf(dense, depth=-0.5)),
         ("weighted(dense, bm25, weights=(1,))", lambda: weighted(dense, bm25, weights=(1,))),
         ("weighted(dense, bm25, weights=(1, (2,)))", lambda: weighted(dense, bm25, weights=(1, (2,)))),
@@ -148,7 +221,7 @@ def test_values_get_the_same_error_from_text_and_from_python(text, call):
     assert str(from_text.value) == str(from_python.value)
 
 
-@given(st.text() | st.text(alphabet="rdbw25(),=-*'\"[]. \n0x"))
+@given(st.text() | st.text(alphabet="rdbw25(),=-*>'\"[]. \n0x"))
 def test_any_text_is_a_chain_or_a_usage_error(text):
     try:
         chain = parse(text)
@@ -158,7 +231,14 @@ def test_any_text_is_a_chain_or_a_usage_error(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["rrf(" * 5000, "dense(candidates=" + "-" * 100_000 + "1)", "rrf(" * 90 + "dense" + ")" * 90]
+    "text",
+    [
+        "rrf(" * 5000,
+        "dense(candidates=" + "-" * 100_000 + "1)",
+        "rrf(" * 90 + "dense" + ")" * 90,
+        "dense" + " >> rerank" * 90,
+        "dense" + " >> rerank" * 5000,
+    ],
 )
 def test_deep_nesting_does_not_break_it(text):
     try:
