@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datastore import Datastore, IntegrityError
+from datastore.arrays import read_array
 from datastore.segment import DEDUP_FILE, Passage, Segment
 from datastore.text import content_hash
 
@@ -97,7 +98,7 @@ def _table_of(store: Datastore, number: int, near: NearDuplicates | None) -> _TA
     table: _TABLE | None = None
     if DEDUP_FILE in segment.entry.files:
         try:
-            table = np.load(segment.folder / DEDUP_FILE)
+            table = read_array(segment.folder / DEDUP_FILE, (None, None), np.uint64)
         except (OSError, ValueError) as error:
             raise IntegrityError(
                 f"{segment.folder / DEDUP_FILE} cannot be read: {error}",

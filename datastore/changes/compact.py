@@ -10,6 +10,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from ..arrays import read_array
 from ..catalog import read_deletes
 from ..manifest import Manifest, SegmentEntry, next_version
 from ..segment import (
@@ -139,7 +140,7 @@ def _carry_dedup(folders: Sequence[Path], group: Sequence[_Source], to: Path) ->
     for folder, source in zip(folders, group, strict=True):
         if DEDUP_FILE not in source.entry.files:
             return
-        table = np.load(folder / DEDUP_FILE)
+        table = read_array(folder / DEDUP_FILE, (None, None), np.uint64)
         place = np.searchsorted(source.live, table[:, 0].astype(np.int64))
         lives = source.live[np.minimum(place, len(source.live) - 1)] == table[:, 0]
         moved = table[lives]

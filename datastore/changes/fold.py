@@ -89,7 +89,7 @@ def _build_into(
         open_vectors(store / "segments" / entry.id, entry, manifest.dimension, manifest.dtype)
         for entry in segments
     ]
-    vectors = Vectors(parts, manifest.metric, manifest.dimension)
+    vectors = Vectors(parts, manifest.metric, manifest.dimension, release=True)
     given = read_queries(store, manifest)
     with published_folder(final) as folder:
         build_index(plan, vectors, folder, given)

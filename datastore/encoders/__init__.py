@@ -40,12 +40,14 @@ class Encoder(Protocol):
         *,
         truncate: bool = False,
         threads: int = 1,
+        tokens: Sequence[int] | None = None,
         on_batch: Callable[[int], None] | None = None,
     ) -> NDArray[np.float32]:
         """(n, d) float32 unit vectors, row i for text i.
 
-        Batches are formed by token count, then position, so they depend on `texts` alone. `on_batch` is called
-        with the number of texts in each batch that is done.
+        Batches are formed by token count, then position, so they depend on `texts` alone. `tokens` are these counts,
+        where the caller has them from `token_spans`. `on_batch` is called with the number of texts in each batch that
+        is done.
 
         Raises
         ------

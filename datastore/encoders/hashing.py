@@ -76,20 +76,21 @@ class HashingEncoder:
         *,
         truncate: bool = False,
         threads: int = 1,  # noqa: ARG002 (pure Python: a second thread would only wait for the first)
+        tokens: Sequence[int] | None = None,  # noqa: ARG002 (it cuts the words in any case)
         on_batch: Callable[[int], None] | None = None,
     ) -> NDArray[np.float32]:
         vectors = np.empty((len(texts), _DIMENSION), dtype=np.float32)
         for start in range(0, len(texts), _BLOCK_TEXTS):
             # Cut first: lower case may have more characters, and not all of them in words.
-            tokens = [[word.lower() for word in words(text)] for text in texts[start : start + _BLOCK_TEXTS]]
-            for row, found in enumerate(tokens, start):
+            block = [[word.lower() for word in words(text)] for text in texts[start : start + _BLOCK_TEXTS]]
+            for row, found in enumerate(block, start):
                 if len(found) > self.token_budget and not truncate:
                     raise UsageError(
                         f"passage {row} has {len(found)} tokens, the encoder reads {self.token_budget}"
                     )
-            vectors[start : start + _BLOCK_TEXTS] = _embed([found[: self.token_budget] for found in tokens])
+            vectors[start : start + _BLOCK_TEXTS] = _embed([found[: self.token_budget] for found in block])
             if on_batch is not None:
-                on_batch(len(tokens))
+                on_batch(len(block))
         return vectors
 
     def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:

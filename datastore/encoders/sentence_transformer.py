@@ -120,9 +120,11 @@ class SentenceTransformerEncoder:
         *,
         truncate: bool = False,
         threads: int = 1,
+        tokens: Sequence[int] | None = None,
         on_batch: Callable[[int], None] | None = None,
     ) -> NDArray[np.float32]:
-        lengths = np.array([len(spans) for spans in self.token_spans(texts)], dtype=np.int64)
+        counts = [len(spans) for spans in self.token_spans(texts)] if tokens is None else tokens
+        lengths = np.array(counts, dtype=np.int64)
         if not truncate and len(lengths) and lengths.max() > self.token_budget:
             row = int(lengths.argmax())
             raise UsageError(

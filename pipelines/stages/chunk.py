@@ -102,7 +102,13 @@ def _chunk_into(folder: Path, task: ChunkTask) -> None:
         if not left_out[number][ordinal]
     ]
     write_table(
-        folder / "inputs.arrow", pa.table({"input": pa.array([part.input for part in flat], pa.string())})
+        folder / "inputs.arrow",
+        pa.table(
+            {
+                "input": pa.array([part.input for part in flat], pa.string()),
+                "tokens": pa.array([part.tokens for part in flat], pa.int32()),
+            }
+        ),
     )
     counts = SegmentCounts(
         documents=sum(not all(of_one) for of_one in left_out),

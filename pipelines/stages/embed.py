@@ -31,9 +31,10 @@ class EmbedTask(NamedTuple):
 def embed_segment(task: EmbedTask, on_batch: Callable[[int], None] | None = None) -> SegmentEntry:
     """Give a shard's passages their vectors and publish the segment in the store."""
     passages = Path(task.work) / "passages" / task.draft.key
-    inputs = read_table(passages / "inputs.arrow").column("input").to_pylist()
+    table = read_table(passages / "inputs.arrow")
+    inputs, tokens = table.column("input").to_pylist(), table.column("tokens").to_pylist()
     vectors = load_encoder(task.encoder).encode_passages(
-        inputs, truncate=task.truncate, threads=task.threads, on_batch=on_batch
+        inputs, truncate=task.truncate, threads=task.threads, tokens=tokens, on_batch=on_batch
     )
     exact = None
     if task.exact_encoder is not None:

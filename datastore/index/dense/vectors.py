@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
@@ -23,18 +24,24 @@ class Vectors:
     The parts are memory maps as a rule: only what a method returns is in RAM.
     """
 
-    def __init__(self, parts: Sequence[Part], metric: Metric, dimension: int) -> None:
+    def __init__(
+        self, parts: Sequence[Part], metric: Metric, dimension: int, *, release: bool = False
+    ) -> None:
+        """With `release`, pages that were read do not stay in this process: a build reads all of them once or twice."""
         self.parts = parts
         self.metric = metric
         self.dimension = dimension
         self.starts = np.cumsum([0, *map(len, parts)])
         self.rows = int(self.starts[-1])
+        self._release = release
 
     def blocks(self, rows_per_block: int = 16_384) -> Iterator[NDArray[np.float32]]:
         """All vectors in order, as float32."""
         for part in self.parts:
             for start in range(0, len(part), rows_per_block):
                 yield np.asarray(part[start : start + rows_per_block], dtype=np.float32)
+                if self._release:
+                    release_pages(part)
 
     def take(self, ordinals: NDArray[np.int64]) -> NDArray[np.float32]:
         """(m, d) float32: the vectors of m ordinals, in their order."""
@@ -43,6 +50,8 @@ class Vectors:
         for number in np.unique(numbers):
             here = numbers == number
             vectors[here] = self.parts[number][ordinals[here] - self.starts[number]]
+            if self._release:
+                release_pages(self.parts[number])
         return vectors
 
     def sample(self, count: int, seed: int) -> NDArray[np.float32]:
@@ -51,6 +60,15 @@ class Vectors:
             return self.take(np.arange(self.rows))
         drawn = np.random.default_rng(seed).choice(self.rows, count, replace=False, shuffle=False)
         return self.take(np.sort(drawn))
+
+
+def release_pages(part: Part) -> None:
+    """Take the pages of a memory map out of this process; they stay in the page cache. Nothing else is touched."""
+    base: Any = part
+    while base is not None and not isinstance(base, mmap.mmap):
+        base = base.obj if isinstance(base, memoryview) else getattr(base, "base", None)
+    if base is not None:
+        base.madvise(mmap.MADV_DONTNEED)
 
 
 def vector_array(vectors: Any, dimension: int) -> NDArray[np.floating[Any]]:
