@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test lint types docs bench bench-million crash smoke clean
+.PHONY: install demo test lint types docs bench bench-million bench-ingest bench-warc crash smoke clean
 
 install: .venv/installed
 
@@ -46,9 +46,23 @@ bench-million: install
 	$(BIN)/python benchmarks/roles.py
 	$(BIN)/python benchmarks/peers.py --rows 250000
 
-# A writer killed at least 200 times, at named points and at random moments.
+# Beside datatrove on the same texts, and what a build costs; COMPENDIA_TEST_DATA names a folder of corpora.
+bench-ingest: install
+	$(BIN)/python benchmarks/filtering.py
+	$(BIN)/python benchmarks/near_duplicates.py
+	$(BIN)/python benchmarks/near_duplicates.py --rows 1000000 3000000 10000000
+	$(BIN)/python benchmarks/decontamination.py
+	$(BIN)/python benchmarks/quality.py
+	$(BIN)/python benchmarks/ingestion.py
+
+# Reading web archives beside datatrove; WARC names one, TRUTH the texts of its pages.
+bench-warc: install
+	$(BIN)/python benchmarks/warc.py --warc $(WARC) --truth $(TRUTH)
+
+# A writer killed at least 200 times, and builds 50 times under each executor, at named points and at random moments.
 crash: install
 	$(BIN)/python benchmarks/crash.py --kills 240 --seed 0
+	$(BIN)/python benchmarks/crash_build.py --kills 50 --seed 0
 
 # The wheel in an environment that has the dependencies but not this source tree.
 smoke: install
