@@ -74,7 +74,12 @@ def ray_tasks(workers: int, address: str | None = None) -> Iterator[RayExecutor]
     started = not ray.is_initialized()
     if started:
         # A cluster that runs already has its own size; these are for one that is started here.
-        own = {"num_cpus": workers, "object_store_memory": _OBJECT_STORE_BYTES, "include_dashboard": False}
+        own = {
+            "address": "local",  # else Ray would join what a build that was killed has left behind for a moment
+            "num_cpus": workers,
+            "object_store_memory": _OBJECT_STORE_BYTES,
+            "include_dashboard": False,
+        }
         place = address or os.environ.get("RAY_ADDRESS")
         try:
             ray.init(
