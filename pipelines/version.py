@@ -49,7 +49,8 @@ class StartingPoint:
         self.store = store
         self.manifest = _empty(recipe)
         self.present = nothing_present(settings)
-        self._before: tuple[SegmentEntry, ...] = ()
+        self._encoder = load_encoder(recipe.encoder)
+        self._order: tuple[str, ...] = ()  # of the segments that there were
         if current_version(store) is None:
             return
         before = read_manifest(store)
@@ -65,7 +66,7 @@ class StartingPoint:
         self.present = present
         if present.settings != settings:
             return  # not one passage can stay as it is
-        self._before = before.segments
+        self._order = tuple(entry.id for entry in before.segments)
         whole = tuple(entry for entry in before.segments if entry.id not in damaged)
         self.manifest = self.manifest.model_copy(update={"segments": whole})
         if len(whole) < len(before.segments):
@@ -75,18 +76,14 @@ class StartingPoint:
         self, deleted: Mapping[str, Sequence[str]], entries: Sequence[SegmentEntry]
     ) -> Manifest:
         """The manifest without the documents deleted and with new segments; those made again are where they were."""
-        kept = {entry.id: entry for entry in self.manifest.segments}
-        again = {entry.id: entry.model_copy(update={"deletes": None}) for entry in entries}
-        segments = tuple(
-            kept.get(entry.id, entry) for entry in self._before if entry.id in kept or entry.id in again
+        return with_documents(
+            self.store,
+            self.manifest,
+            deleted=deleted,
+            added=entries,
+            order=self._order,
+            encoder=self._encoder,
         )
-        placed = {entry.id for entry in segments}
-        base = self.manifest.model_copy(update={"segments": segments})
-        removed = deleted if segments else {}
-        added = [entry for entry in entries if entry.id not in placed]
-        encoder = load_encoder(base.encoder.config) if base.encoder else None
-        assert encoder is not None
-        return with_documents(self.store, base, deleted=removed, added=added, encoder=encoder)
 
 
 def build_of(store: Path, manifest: Manifest) -> str:

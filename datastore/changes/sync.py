@@ -22,18 +22,27 @@ def with_documents(
     *,
     deleted: Mapping[str, Sequence[str]],
     added: Sequence[SegmentEntry],
+    order: Sequence[str],
     encoder: Encoder,
 ) -> Manifest:
     """The manifest without the documents `deleted` (ids by source) and with the segments `added`, and their indexes.
 
-    What is new is on disk when this returns; the caller, who holds the writer lock, commits it.
+    A segment that is added takes the place of one of the same id: documents that come back as they were lead to the
+    segment that they were deleted from. Segments stand in the `order` of ids, the others behind them. What is new is on
+    disk when this returns; the caller, who holds the writer lock, commits it.
     """
-    segments: tuple[SegmentEntry, ...] = manifest.segments
-    if any(deleted.values()):
-        catalog = Catalog(path, manifest)
+    new = {entry.id: entry for entry in added}
+    base = manifest.model_copy(
+        update={"segments": tuple(entry for entry in manifest.segments if entry.id not in new)}
+    )
+    segments: tuple[SegmentEntry, ...] = base.segments
+    if segments and any(deleted.values()):
+        catalog = Catalog(path, base)
         rows = np.concatenate([rows_of_documents(catalog, source, ids) for source, ids in deleted.items()])
-        segments = tuple(mark_deleted(path, manifest, catalog, np.sort(rows)))
-    changed = manifest.model_copy(update={"segments": (*segments, *added)})
+        segments = tuple(mark_deleted(path, base, catalog, np.sort(rows)))
+    waiting = {entry.id: entry for entry in segments} | new
+    placed = [waiting.pop(segment) for segment in order if segment in waiting]
+    changed = manifest.model_copy(update={"segments": (*placed, *waiting.values())})
     changed = compacted_if_worth(path, with_queries(path, changed, encoder))
     # Indexes first: a segment that one covers stays as it is, however small.
     changed = changed.model_copy(update={"indexes": fold(path, changed)})

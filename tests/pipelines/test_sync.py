@@ -269,3 +269,25 @@ def test_refilter_refuses_what_is_no_filter(tmp_path, jsonl):
     build(folder_recipe(tmp_path / "in"), tmp_path / "store", keep="none")
     with pytest.raises(NotFoundError, match="kept neither texts nor scores"):
         refilter(tmp_path / "store", ["filters.length.min_words=15"])
+
+
+@pytest.mark.parametrize("how", ["pruned and restored", "changed and changed back"])
+def test_what_comes_back_as_it_was_is_there_again(tmp_path, jsonl, how):
+    """Its segment has the name that it had, and is still in the version, with all of its rows deleted."""
+    for name in "abcd":
+        jsonl(tmp_path / "in" / f"{name}.jsonl", [{"id": name, "text": f"The only document of file {name}."}])
+    recipe = folder_recipe(tmp_path / "in", shard={"documents": 1})
+    build(recipe, tmp_path / "store")
+    file = tmp_path / "in" / "b.jsonl"
+    before = file.read_text()
+    if how == "pruned and restored":
+        file.unlink()
+    else:
+        jsonl(file, [{"id": "b", "text": "Something else."}])
+    build(recipe, tmp_path / "store", prune_missing=True)
+    file.write_text(before)
+
+    build(recipe, tmp_path / "store")
+
+    assert len(passages(tmp_path / "store")) == 4
+    same_as_fresh(recipe, tmp_path / "store", tmp_path / "fresh")
