@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datastore.errors import NotFoundError, UsageError
+from datastore.lines import read_lines
 
-from .files import find_file, read_lines, read_records, text_field
+from .files import find_file, read_records, text_field
 
 _LAYOUT = (
     "a collection is a folder with corpus.jsonl, queries.jsonl and qrels/<split>.tsv; each may end in .gz"

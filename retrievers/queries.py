@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
 import json
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from datastore import NotFoundError, UsageError
+from datastore import UsageError
+from datastore.lines import read_lines, read_object
 
 _TEXT_FIELDS = ("text", "query", "question")
 
@@ -70,8 +69,8 @@ def id_of(record: Mapping[str, Any], place: str) -> str:
     return value
 
 
-def read_json_lines(path: Path) -> Iterator[tuple[str, Any]]:
-    """(`file:line`, object) of each line that is not blank; see `read_lines`.
+def read_json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(`file:line`, object) of each line that is not blank; see `datastore.lines`.
 
     Raises
     ------
@@ -79,36 +78,5 @@ def read_json_lines(path: Path) -> Iterator[tuple[str, Any]]:
         If a line is not a JSON object.
     """
     for place, line in read_lines(path):
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise UsageError(f"{place} is not JSON: {error}") from error
-        if not isinstance(record, dict):
-            raise UsageError(f"{place}: expected a JSON object, got {type(record).__name__}")
-        yield place, record
-
-
-def read_lines(path: Path) -> Iterator[tuple[str, str]]:
-    """(`file:line`, text) of each line that is not blank; of a .gz, what it holds.
-
-    Raises
-    ------
-    NotFoundError
-        If the file is not there.
-    UsageError
-        If it is not UTF-8, or not the gzip stream that its name promises.
-    """
-    if not path.is_file():
-        raise NotFoundError(f"there is no file {path}")
-    number = 0
-    try:
-        with (
-            gzip.open(path, "rt", encoding="utf-8")
-            if path.suffix == ".gz"
-            else path.open(encoding="utf-8") as file
-        ):
-            for number, line in enumerate(file, start=1):
-                if text := line.strip():
-                    yield f"{path}:{number}", text
-    except (UnicodeDecodeError, EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise UsageError(f"{path}:{number + 1} cannot be read: {error}") from error
+        if line.strip():
+            yield place, read_object(line, place)

@@ -22,8 +22,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from datastore import NotFoundError, UsageError
+from datastore.lines import read_lines
 
-from .queries import id_of, read_json_lines, read_lines
+from .queries import id_of, read_json_lines
 
 Layout = Literal["parquet", "jsonl", "compactds", "trec"]
 
@@ -86,6 +87,8 @@ def read_run(path: Path) -> Iterator[Ranking]:
 def _read_trec(path: Path) -> Iterator[tuple[str, RunHit | None]]:
     for place, line in read_lines(path):
         fields = line.split()
+        if not fields:
+            continue
         if len(fields) != 6:
             raise UsageError(
                 f"{place}: expected query, Q0, document, rank, score and run, got {len(fields)} fields"
