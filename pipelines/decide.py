@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .document import Reject
 from .filters import Filters, rules
 from .stages.read import REJECTS_KEPT, SAMPLE_CHARACTERS
-from .stages.score import ScoredShard, read_documents
+from .stages.score import ScoredShard, joined, read_documents
 
 _BEFORE_RULES = ("duplicate_id", "beyond_limit", "filter_failed")
 _AFTER_RULES = ("exact_duplicate", "near_duplicate")
@@ -131,7 +131,7 @@ def decide(
                 if scored.shard.source == source
             ]
         )
-        ids = _joined([scored.hashes("id_hash") for scored in shards if scored.shard.source == source])
+        ids = joined([scored.hashes("id_hash") for scored in shards if scored.shard.source == source])
         _mark_copies(numbers, ids, code["duplicate_id"], reason, instead)
         if limit is not None:
             reason[numbers[reason[numbers] == 0][limit:]] = code["beyond_limit"]
@@ -143,7 +143,7 @@ def decide(
             here[(here == 0) & rule.drops(scores)] = code[rule.reason]
     if exact_duplicates:
         numbers = np.flatnonzero(reason == 0)
-        contents = _joined([scored.hashes("content_hash") for scored in shards])[numbers]
+        contents = joined([scored.hashes("content_hash") for scored in shards])[numbers]
         _mark_copies(numbers, contents, code["exact_duplicate"], reason, instead)
     if near_duplicates is not None:
         numbers = np.flatnonzero(reason == 0)
@@ -151,10 +151,6 @@ def decide(
         reason[numbers[stays >= 0]] = code["near_duplicate"]
         instead[numbers[stays >= 0]] = stays[stays >= 0]
     return Decision(shards, reasons, reason, instead)
-
-
-def _joined(parts: Sequence[NDArray[np.void]]) -> NDArray[np.void]:
-    return np.concatenate(parts) if parts else np.empty(0, dtype=[("high", "u8"), ("low", "u8")])
 
 
 def _mark_copies(

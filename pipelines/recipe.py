@@ -103,6 +103,11 @@ class Recipe(BaseModel):
             raise ValueError(f"source names must differ, got {', '.join(names)}")
         return sources
 
+    @property
+    def near(self) -> NearDuplicates | None:
+        """What counts as nearly the same; None where only exact copies, or none, are looked for."""
+        return self.near_duplicates if self.deduplicate == "near" else None
+
     def filters_of(self, source: str) -> Filters:
         """The filters that decide about a source, with their files seen from the recipe's root."""
         own = next(one.filters for one in self.sources if one.name == source)

@@ -21,7 +21,6 @@ from .account import BuildReport, Clock, funnels_of, keep_models, nothing_left, 
 from .corpus import Corpus
 from .decide import Decision, decide
 from .decontaminate import prepare_questions
-from .duplicates import NearDuplicates
 from .executors import Executor, ExecutorName
 from .filters import score_settings
 from .near import near_copies
@@ -112,7 +111,7 @@ def bring(
 def _score(site: Site, corpus: Corpus) -> list[ScoredShard]:
     """All shards with their scores, in order; what an earlier run scored alike is not scored again."""
     recipe, shards = site.recipe, corpus.shards
-    near = near_of(recipe)
+    near = recipe.near
     filters = {source.name: recipe.filters_of(source.name) for source in recipe.sources}
     settings = {
         name: content_key(score_settings(of_one), near.signature_key() if near else None)
@@ -133,11 +132,6 @@ def _score(site: Site, corpus: Corpus) -> list[ScoredShard]:
     return [ScoredShard(site.work / "scored" / task.key, task.shard) for task in tasks]
 
 
-def near_of(recipe: Recipe) -> NearDuplicates | None:
-    """What counts as nearly the same, where the recipe asks for it."""
-    return recipe.near_duplicates if recipe.deduplicate == "near" else None
-
-
 def _decide(site: Site, shards: Sequence[ScoredShard]) -> Decision:
     recipe = site.recipe
 
@@ -156,7 +150,7 @@ def _decide(site: Site, shards: Sequence[ScoredShard]) -> Decision:
         {source.name: recipe.filters_of(source.name) for source in recipe.sources},
         {source.name: source.limit for source in recipe.sources},
         exact_duplicates=recipe.deduplicate != "none",
-        near_duplicates=copies if recipe.deduplicate == "near" else None,
+        near_duplicates=copies if recipe.near is not None else None,
     )
 
 
@@ -208,7 +202,7 @@ def _chunk_tasks(
                     site.recipe.chunk,
                     site.recipe.encoder,
                     matcher.folder if matcher else None,
-                    near_of(site.recipe),
+                    site.recipe.near,
                 )
             )
     return tasks

@@ -16,7 +16,7 @@ from datastore import UsageError
 from datastore.files import fsync
 from datastore.manifest import Manifest
 
-from .stages.score import HASH, ScoredShard, hashes_of
+from .stages.score import ScoredShard, hashes_of, joined
 
 _MOST_VANISHED_SHARE = 0.2
 _SCHEMA = pa.schema(
@@ -132,8 +132,8 @@ def compare(
     )
     had = _identities([_source_codes(present.table, code)], [_hashes(present.table, "id_hash")])
     before = _matches(wanted, had)  # for each wanted document its present row, or -1
-    keys = _joined([scored.hashes("key")[positions] for scored, positions in zip(shards, kept, strict=True)])
-    contents = _joined(
+    keys = joined([scored.hashes("key")[positions] for scored, positions in zip(shards, kept, strict=True)])
+    contents = joined(
         [scored.hashes("content_hash")[positions] for scored, positions in zip(shards, kept, strict=True)]
     )
     is_same = (before >= 0) & (settings == present.settings)
@@ -198,10 +198,6 @@ def _hashes(table: pa.Table, column: str) -> NDArray[np.void]:
     return hashes_of(table.column(column))
 
 
-def _joined(parts: Sequence[NDArray[np.void]]) -> NDArray[np.void]:
-    return np.concatenate([np.empty(0, dtype=HASH), *parts])
-
-
 _IDENTITY = np.dtype([("source", "i8"), ("high", "u8"), ("low", "u8")])
 
 
@@ -209,8 +205,8 @@ def _identities(codes: Sequence[NDArray[np.int64]], hashes: Sequence[NDArray[np.
     """(n,) what a document is known by: its source and the hash of its id."""
     found = np.empty(sum(map(len, hashes)), dtype=_IDENTITY)
     found["source"] = np.concatenate([np.empty(0, dtype=np.int64), *codes])
-    joined = _joined(hashes)
-    found["high"], found["low"] = joined["high"], joined["low"]
+    both = joined(hashes)
+    found["high"], found["low"] = both["high"], both["low"]
     return found
 
 

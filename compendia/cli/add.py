@@ -77,8 +77,7 @@ def _without_copies(store: Datastore, records: list[dict[str, Any]]) -> list[dic
     recipe = pipelines.recipe_of(store.path)
     if recipe.deduplicate == "none":
         return records
-    near = recipe.near_duplicates if recipe.deduplicate == "near" else None
-    found = pipelines.copies_in_store(store, [record["text"] for record in records], near)
+    found = pipelines.copies_in_store(store, [record["text"] for record in records], recipe.near)
     return [record for record, copy in zip(records, found, strict=True) if copy is None]
 
 

@@ -76,6 +76,11 @@ class ScoredShard(NamedTuple):
         return self.folder / _SIGNATURES
 
 
+def joined(parts: Sequence[NDArray[np.void]]) -> NDArray[np.void]:
+    """Hashes of several shards behind each other; there may be none."""
+    return np.concatenate([np.empty(0, dtype=HASH), *parts])
+
+
 def hashes_of(column: pa.ChunkedArray) -> NDArray[np.void]:
     """(n,) a column of 16 bytes as `HASH`."""
     parts = [
@@ -83,7 +88,7 @@ def hashes_of(column: pa.ChunkedArray) -> NDArray[np.void]:
         for chunk in column.chunks
         if len(chunk)
     ]
-    return np.concatenate([np.empty(0, HASH), *parts])
+    return joined(parts)
 
 
 def score_shard(task: ScoreTask) -> None:
