@@ -1,7 +1,7 @@
 """The questions of NQ-open whose answer stands in what a retriever finds: the part on which retrieval can help.
 
-Chosen by the string alone (`eval.llm.surface`), so a few stand there by chance. Four of the other questions become the
-examples of every prompt. The folder that is written is `data` of configs/eval/nq_open.yaml and nq_open_likelihood.yaml:
+Chosen by the string alone (`eval.llm.surface`): a short one, as "1" or "red", would stand there by chance, so only answers
+of five characters and more are looked for. Four of the other questions become the examples of every prompt. The folder that is written is `data` of configs/eval/nq_open.yaml and nq_open_likelihood.yaml:
 
 python benchmarks/nq_answerable.py --questions data/nq_open --store STORE --out nq_answerable
 compendia eval llm --config configs/eval/nq_open.yaml --set root=data --set data=$PWD/nq_answerable
@@ -31,16 +31,18 @@ def main() -> None:
     parser.add_argument("--store", type=Path, required=True, help="Of the passages.")
     parser.add_argument("--retriever", default="rrf(dense, bm25)")
     parser.add_argument("-k", type=int, default=3, help="Passages that are looked at.")
+    parser.add_argument("--characters", type=int, default=5, help="Of an answer at least.")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     items = read(arguments.questions)
     with Datastore.open(arguments.store) as store:
         retriever = parse(arguments.retriever).on(store)
         found = retriever.retrieve([item.question for item in items], arguments.k)
-        shown = [
-            answer_rank(item.references, [Passage(hit.passage_id, hit.text) for hit in hits]) is not None
-            for item, hits in zip(items, found, strict=True)
-        ]
+        shown = []
+        for item, hits in zip(items, found, strict=True):
+            answers = [answer for answer in item.references if len(answer) >= arguments.characters]
+            passages = [Passage(hit.passage_id, hit.text) for hit in hits]
+            shown.append(answer_rank(answers, passages) is not None)
     arguments.out.mkdir(parents=True, exist_ok=True)
     answerable = [item for item, is_shown in zip(items, shown, strict=True) if is_shown]
     others = [item for item, is_shown in zip(items, shown, strict=True) if not is_shown]
