@@ -18,13 +18,15 @@ segments defines besides:
     whole_index = True                                         if only one index over everything that is live makes sense
     ram_files = (".npy",)                                      how files are called that an open index has in RAM: the ends
 
-and one whose options name what has to be in the store refuses the rest by `check(config, catalog)`, when it is added.
+and one whose options name what has to be in the store refuses the rest by `check(config, catalog)`, when it is added; one
+whose options name files has `Config.rooted(folder)`, by which they are found from anywhere.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -78,9 +80,11 @@ def check_names(configs: Sequence[Any]) -> None:
             raise UsageError(f"two indexes are called {name!r}", hint="give one of them another name")
 
 
-def declare(given: str | dict[str, Any] | BaseModel) -> FeatureEntry:
-    """What a manifest says of a feature; may load its encoder."""
+def declare(given: str | dict[str, Any] | BaseModel, root: Path = Path()) -> FeatureEntry:
+    """What a manifest says of a feature, whose files are seen from `root`; may load its encoder."""
     config = parse_config(given)
+    if hasattr(config, "rooted"):
+        config = config.rooted(root.expanduser().absolute())
     return FeatureEntry(
         name=config.name,
         kind=config.kind,

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import xxhash
 
 from datastore.catalog import read_deletes
+from datastore.changes.features import check_features
 from datastore.changes.sync import with_documents
 from datastore.changes.write import commit_next
 from datastore.encoders import load_encoder
@@ -47,7 +48,7 @@ def _empty(recipe: Recipe) -> Manifest:
         index=recipe.index,
         segments=(),
         indexes=(),
-        features=tuple(map(declare, recipe.features)),
+        features=tuple(declare(feature, recipe.root) for feature in recipe.features),
     )
 
 
@@ -71,10 +72,12 @@ class StartingPoint:
         self.present = nothing_present(settings)
         self._encoder = load_encoder(recipe.encoder)
         self._order: tuple[str, ...] = ()  # of the segments that there were
+        self._features_before: set[str] = set()
         if current_version(store) is None:
             return
         before = read_manifest(store)
         damaged = remove_damaged(store, before, checksums=repair)
+        self._features_before = {feature.id for feature in before.features}
         # Those that were added by hand stay.
         names = {feature.name for feature in self.manifest.features}
         features = *self.manifest.features, *(one for one in before.features if one.name not in names)
@@ -102,7 +105,7 @@ class StartingPoint:
         self, deleted: Mapping[str, Sequence[str]], entries: Sequence[SegmentEntry]
     ) -> Manifest:
         """The manifest without the documents deleted and with new segments; those made again are where they were."""
-        return with_documents(
+        manifest = with_documents(
             self.store,
             self.manifest,
             deleted=deleted,
@@ -110,6 +113,9 @@ class StartingPoint:
             order=self._order,
             encoder=self._encoder,
         )
+        new = [feature for feature in manifest.features if feature.id not in self._features_before]
+        check_features(self.store, manifest, new)
+        return manifest
 
 
 def build_of(store: Path, manifest: Manifest) -> str:

@@ -100,6 +100,20 @@ def with_features(store: Path, manifest: Manifest, on_rows: OnRows | None = None
     return manifest.model_copy(update={"segments": segments})
 
 
+def check_features(store: Path, manifest: Manifest, features: Iterable[FeatureEntry]) -> None:
+    """Refuse features whose options name what the manifest's segments do not hold.
+
+    Raises
+    ------
+    UsageError
+        If one does: what, and in which line of which file.
+    """
+    for feature in features:
+        module = kind_module(feature.kind)
+        if hasattr(module, "check"):
+            module.check(config_of(feature), Catalog(store, manifest))
+
+
 def with_feature_indexes(store: Path, manifest: Manifest) -> Manifest:
     """The manifest with the indexes that its features need, which are on disk then; the dense ones are there already.
 
@@ -171,9 +185,7 @@ def add_feature(
                     f"{path} has an index {feature.name!r} with other settings already",
                     hint=f"give this one another --name, or compendia index drop {path} {feature.name}",
                 )
-        module = kind_module(feature.kind)
-        if hasattr(module, "check"):
-            module.check(config_of(feature), Catalog(path, manifest))
+        check_features(path, manifest, [feature])
         changed = manifest.model_copy(update={"features": (*manifest.features, feature)})
         changed = with_feature_indexes(path, with_features(path, changed, on_rows))
         return commit_next(path, changed), True

@@ -23,7 +23,7 @@ OPTIONS = {
 @pytest.fixture
 def full(recipe, tmp_path) -> Recipe:
     edges = tmp_path / "edges.tsv"
-    edges.write_text("".join(f"a{number}\tleads to\ta{number + 7}\n" for number in range(50, 90)))
+    edges.write_text("".join(f"a{number}\tleads to\ta{number + 7}\n" for number in range(62, 110)))
     options = {**OPTIONS, "graph": {**OPTIONS["graph"], "own": str(edges)}}
     features = [{"kind": kind, **options[kind]} for kind in KINDS]
     return make_recipe({**recipe.model_dump(mode="json"), "features": features}, environment={})
@@ -61,3 +61,25 @@ def test_features_of_one_name_are_refused_before_any_work(recipe):
     data = {**recipe.model_dump(mode="json"), "features": ["bm25", {"kind": "bm25", "language": None}]}
     with pytest.raises(UsageError, match="two indexes are called 'bm25'"):
         make_recipe(data, environment={})
+
+
+def test_a_recipes_edges_to_what_the_store_lacks_are_refused_with_their_line_and_their_file_is_found_below_root(
+    recipe, tmp_path, monkeypatch
+):
+    edges = recipe.root / "edges.tsv"
+    edges.write_text("a50\tleads to\ta57\na51\tleads to\tnowhere\na60\tleads to\ta57\n")
+    data = {**recipe.model_dump(mode="json"), "features": [{"kind": "graph", "own": "edges.tsv"}]}
+    rooted = make_recipe(data, environment={})
+    with pytest.raises(
+        UsageError, match=r"edges\.tsv:2: the store has no passage and no document 'nowhere', nor 1 more"
+    ):
+        build(rooted, tmp_path / "store")
+    assert not (tmp_path / "store" / "CURRENT").exists()
+    edges.write_text("a50\tleads to\ta57\n")
+
+    report = build(rooted, tmp_path / "store")
+    monkeypatch.chdir(tmp_path)  # nothing depends on where one stands
+
+    assert report.version == 1
+    assert not build(rooted, tmp_path / "store").changed
+    assert verify(tmp_path / "store") == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -28,3 +29,7 @@ class Config(BaseModel):
     sequence: bool = Field(default=True, description="Weak edges between passages that follow each other")
     knn: int = Field(default=0, ge=0, le=64, description="Edges to so many of the nearest passages")
     entities: bool = Field(default=False, description="Edges between passages that share a rare name")
+
+    def rooted(self, root: Path) -> Config:
+        """With its file where it lies, seen from `root`: a store outlives the folder that it was asked for from."""
+        return self.model_copy(update={"own": str(root / Path(self.own).expanduser())}) if self.own else self

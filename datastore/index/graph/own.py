@@ -91,13 +91,14 @@ def check_triples(path: Path, catalog: Catalog) -> None:
     for triple in read_triples(path):
         places.setdefault(triple.source, triple.place)
         places.setdefault(triple.target, triple.place)
-    unknown = places.keys() - catalog.rows_of_passages([*places]).keys()
-    for name in filter(unknown.__contains__, places):  # in the order of the lines
-        if not len(catalog.rows_of_documents([name])):
-            raise UsageError(
-                f"{places[name]}: the store has no passage and no document {name!r}",
-                hint="leave the line out, or add what it names first",
-            )
+    candidates = places.keys() - catalog.rows_of_passages([*places]).keys()
+    unknown = [name for name in places if name in candidates and not len(catalog.rows_of_documents([name]))]
+    if unknown:
+        more = f", nor {len(unknown) - 1:,} more ids of the file" if len(unknown) > 1 else ""
+        raise UsageError(
+            f"{places[unknown[0]]}: the store has no passage and no document {unknown[0]!r}{more}",
+            hint="leave the lines out, or add what they name first",
+        )
 
 
 def edges_of(path: Path, first_positions: Mapping[str, int]) -> Iterator[OwnEdge]:
