@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
 
 import xxhash
@@ -15,12 +16,13 @@ def installed_folder(package: str) -> Path | None:
     return next((Path(folder) for folder in folders), None)
 
 
-def weights_revision(place: str, pattern: str, commit: str | None) -> str:
-    """The hub's commit of a model, or for a folder a hash of its weights, the files of `pattern`."""
+def weights_revision(place: str, patterns: str | Sequence[str], commit: str | None) -> str:
+    """The hub's commit of a model, or for a folder a hash of its files that fit one of the patterns."""
     if not Path(place).is_dir():
         return commit or "unknown"
     digest = xxhash.xxh3_64()
-    for file in sorted(Path(place).rglob(pattern)):
+    several = [patterns] if isinstance(patterns, str) else patterns
+    for file in sorted({file for pattern in several for file in Path(place).rglob(pattern)}):
         with file.open("rb") as weights:
             while block := weights.read(1 << 20):
                 digest.update(block)

@@ -158,8 +158,8 @@ def _print_report(report: dict[str, Any], folder: Path) -> None:
     )
     if store:
         typer.echo(f"{store['path']}, version {store['version']}, recipe {store['recipe_hash'] or 'none'}")
-    if report["left_out"]:
-        typer.echo(f"warning: {len(report['left_out'])} questions were not answered in some arm", err=True)
+    for caution in report["cautions"]:
+        typer.echo(f"warning: {caution}", err=True)
     measures = list(dict.fromkeys(name for arm in report["arms"] for name in arm["measures"]))
     first = report["arms"][0]["arm"]
     for measure in measures:

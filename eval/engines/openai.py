@@ -56,7 +56,7 @@ class OpenAIModel:
                 revision=config.revision or "unknown",
                 dtype="unknown",
                 context_tokens=_context(entry, config.context_tokens),
-                engine=f"openai ({entry.get('owned_by', 'unknown')})",
+                engine=f"openai ({entry.get('owned_by', 'unknown')}, {entry.get('root', 'unknown')})",
             )
             self._tokenize_url = self._tokenizer_of(config.url)
         except BaseException:

@@ -13,7 +13,7 @@ from datastore.protocols import LogLikelihood
 from datastore.weights import weights_revision
 
 from .batching import Pair, Tokens
-from .config import EngineConfig, EngineFingerprint
+from .config import MODEL_FILES, EngineConfig, EngineFingerprint
 from .engine import Generation
 from .prompts import PromptTokenizer, draw_seed
 
@@ -51,7 +51,7 @@ class VLLMModel:
         self.fingerprint = EngineFingerprint(
             model=config.model,
             revision=weights_revision(
-                config.model, "*.safetensors", getattr(described.hf_config, "_commit_hash", None)
+                config.model, MODEL_FILES, getattr(described.hf_config, "_commit_hash", None)
             ),
             dtype=config.dtype,
             context_tokens=int(described.max_model_len),

@@ -37,12 +37,14 @@ def count_fitting(
             f"the server does not count the tokens of question {items[number].id!r} in the arm {arm}: {reason}",
             hint=f"if it is too long, {_SHORTER}; else run the same command again, it goes on from there",
         ) from error
+    # To score texts, servers read them as a prompt and write one token behind it.
+    own = 0 if task.form == "generate" else 1
     wanted = [("",) if task.form == "generate" else task.continuations(item) for item in items]
     distinct = list(dict.fromkeys(text for texts in wanted for text in texts if text))
     answers = dict(zip(distinct, engine.count_tokens(distinct) if distinct else (), strict=True))
     for item, count, texts in zip(items, counts, wanted, strict=True):
         more = max((answers.get(text, task.max_tokens) for text in texts), default=0)
-        if count + more > room:
+        if count + more + own > room:
             raise UsageError(
                 f"question {item.id!r} does not fit in the arm {arm}: its prompt has {count:,} tokens and its answer "
                 f"up to {more:,}, the context of {engine.fingerprint.model} {room:,}",

@@ -24,7 +24,7 @@ def page(report: Mapping[str, Any]) -> str:
     parts = [
         f"<h1>{name}</h1>",
         _about(report),
-        _warnings(report),
+        _cautions(report),
         "<h2>Arms</h2>",
         *(_measure(measure, own, arms[0]["arm"]) for measure in _measures(own, report)),
         answers_table(own, arms[0]["arm"]),
@@ -75,20 +75,9 @@ def _about(report: Mapping[str, Any]) -> str:
     return "".join(f'<p class="{"soft" if place else "lead"}">{line}</p>' for place, line in enumerate(lines))
 
 
-def _warnings(report: Mapping[str, Any]) -> str:
-    lines = []
-    if left := report["left_out"]:
-        lines.append(
-            f"{len(left):,} questions were not answered in some arm and are left out of all: {', '.join(left[:5])}"
-        )
-    if report["retries"]:
-        lines.append(f"{report['retries']:,} requests were sent again")
-    lines += [
-        f"{arm['arm']}: {cut['characters']:,} characters of passages cut off, in {cut['questions']:,} questions"
-        for arm in report["arms"]
-        if arm["retrieval"] and not arm["generated_of"] and (cut := arm["retrieval"]["cut"])["characters"]
-    ]
-    return f'<ul class="warn">{"".join(f"<li>{escape(line)}</li>" for line in lines)}</ul>' if lines else ""
+def _cautions(report: Mapping[str, Any]) -> str:
+    lines = "".join(f"<li>{escape(line)}</li>" for line in report["cautions"])
+    return f'<ul class="warn">{lines}</ul>' if lines else ""
 
 
 def _measures(arms: Sequence[Mapping[str, Any]], report: Mapping[str, Any]) -> list[str]:

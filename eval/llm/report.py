@@ -8,6 +8,7 @@ from datastore.errors import CompendiaError
 
 from ..statistics import RESAMPLES
 from .arms import Arm
+from .cautions import cautions
 from .flips import flips, samples
 from .outcomes import Outcomes, check_same_questions, read_outcomes
 from .run import Done
@@ -47,6 +48,7 @@ def make_report(done: Done) -> Report:
         "arms": [_arm(arm, outcomes[arm.name], compared, first, seed) for arm in arms],
         "flips": [],
     }
+    report["cautions"] = cautions(report, questions, arms)
     for arm in arms[1:]:
         if arm.parent:
             continue

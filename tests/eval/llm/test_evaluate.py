@@ -429,3 +429,22 @@ def test_a_real_model_reads_the_right_abstract_better_than_a_wrong_one(
     perplexity = {arm["arm"]: arm["measures"]["perplexity"]["value"] for arm in report["arms"]}
     assert perplexity["gold"] < 0.75 * perplexity["none"]
     assert perplexity["gold"] < 0.75 * perplexity["wrong"]
+
+
+def test_what_a_reader_has_to_know_stands_in_the_report(
+    make_task, make_evaluation, scripted, items, store
+):
+    named = [
+        replace(item, subject=f"subject {number % 3}", question=f"The capital of country {number} is?")
+        for number, item in enumerate(items)
+    ]
+    make_task(named)
+    evaluation = make_evaluation([NONE, {**BM25, "options": {"query": "question"}}])
+
+    report = llm.evaluate(evaluation, scripted(), store)
+
+    few, short = report["cautions"]
+    assert few.startswith("intervals by 3 subjects are too narrow")
+    assert short.startswith(f"bm25: {len(items)} queries have fewer than 8 words")
+    page = (evaluation.folder / "report.html").read_text()
+    assert few in page
