@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ..machine import available_cores
 from ..text import words
@@ -48,6 +48,12 @@ class TokenEncoderConfig(EncoderConfig):
         default=False,
         description="Whether the states of special tokens ([CLS], [SEP]) count; ColBERT-type models have a rule of their own",
     )
+
+    @model_validator(mode="after")
+    def _whole_vectors(self) -> Self:
+        if self.dimension is not None or self.matryoshka_dimension is not None:
+            raise ValueError("token vectors keep the dimensions that their model gives them")
+        return self
 
 
 class TokenVectors(NamedTuple):

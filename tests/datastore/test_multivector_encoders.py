@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from datastore.encoders import EncoderConfig, load_encoder
 from datastore.encoders.sentence_transformer import offline_folder
@@ -97,3 +98,9 @@ def test_a_colbert_type_model_decides_itself_which_tokens_count(tmp_path):
 def test_a_model_that_is_not_there_is_said_so(tmp_path):
     with pytest.raises(NotFoundError, match="cannot load the token encoder"):
         load_token_encoder(TokenEncoderConfig(model=str(tmp_path / "none")))
+
+
+@pytest.mark.parametrize("option", ["dimension", "matryoshka_dimension"])
+def test_options_of_one_vector_a_text_are_refused(option):
+    with pytest.raises(ValidationError, match="token vectors keep the dimensions"):
+        TokenEncoderConfig(**{option: 64})
