@@ -1,6 +1,6 @@
 """The questions of NQ-open whose answer stands in what a retriever finds: the part on which retrieval can help.
 
-Chosen by the string alone (`eval.llm.surface`): a short one, as "1" or "red", would stand there by chance, so only answers
+Chosen by the string alone (`eval.llm.passages.surface`): a short one, as "1" or "red", would stand there by chance, so only answers
 of five characters and more are looked for. Four of the other questions become the examples of every prompt. The folder that is written is `data` of configs/eval/nq_open.yaml and nq_open_likelihood.yaml:
 
 python benchmarks/nq_answerable.py --questions data/nq_open --store STORE --out nq_answerable
@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from datastore import Datastore
-from eval.llm.surface import answer_rank
+from eval.llm.passages.surface import answer_rank
 from eval.tasks.nq_open import read
 from eval.tasks.task import Item, Passage
 from retrievers import parse

@@ -15,9 +15,9 @@ from ..engines import Engine
 from ..tasks import find_task
 from .arms import Arm, expand
 from .config import ArmConfig, Evaluation, FileArm, GoldArm, Options, OracleArm, RetrieverArm, WrongArm
-from .given import GivenPassages
-from .oracle import Oracle
-from .passages import Finder, FromFile, Gold, Nothing, OfAnother, Search
+from .passages.finders import Finder, FromFile, Gold, Nothing, OfAnother, Search
+from .passages.given import GivenPassages
+from .passages.oracle import Oracle
 from .questions import read_questions
 
 ENGINE = "engine"  # what a chain calls the model that is asked

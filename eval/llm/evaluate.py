@@ -9,8 +9,8 @@ from datastore.files import write_durably
 
 from ..engines import Engine
 from .config import Evaluation
-from .page import page
-from .report import Report, make_report
+from .report.contents import Report, make_report
+from .report.page import page
 from .run import Progress, ask, silent
 
 

@@ -16,16 +16,16 @@ from retrievers import parse
 
 from ..engines import Engine
 from ..tasks.task import Prompt
+from .answers.asking import Answer, Asker
+from .answers.cache import AnswerCache
+from .answers.grading import grade
 from .arms import Arm
-from .asking import Answer, Asker
 from .bound import ENGINE, Bound
-from .cache import AnswerCache
 from .config import Evaluation, OracleArm, RetrieverArm
 from .folder import RunFolder, describe
-from .grading import grade
 from .log import Log, read
-from .passages import Search
-from .prepare import Advance, Prepared, Seconds, make_prompt, prepare, prompt_hash, read_prepared
+from .passages.finders import Search
+from .passages.prepare import Advance, Prepared, Seconds, make_prompt, prepare, prompt_hash, read_prepared
 from .questions import Questions
 
 Progress = Callable[[str, int | None, str], AbstractContextManager[Advance]]

@@ -431,9 +431,7 @@ def test_a_real_model_reads_the_right_abstract_better_than_a_wrong_one(
     assert perplexity["gold"] < 0.75 * perplexity["wrong"]
 
 
-def test_what_a_reader_has_to_know_stands_in_the_report(
-    make_task, make_evaluation, scripted, items, store
-):
+def test_what_a_reader_has_to_know_stands_in_the_report(make_task, make_evaluation, scripted, items, store):
     named = [
         replace(item, subject=f"subject {number % 3}", question=f"The capital of country {number} is?")
         for number, item in enumerate(items)

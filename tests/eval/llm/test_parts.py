@@ -9,16 +9,16 @@ import pytest
 
 from datastore.errors import NotFoundError, UsageError
 from datastore.protocols import LogLikelihood
-from eval.llm.asking import Answer
-from eval.llm.clean import clean
+from eval.llm.answers.asking import Answer
+from eval.llm.answers.grading import grade
 from eval.llm.config import Options
-from eval.llm.context import render
-from eval.llm.given import GivenPassages
-from eval.llm.grading import grade
-from eval.llm.outcomes import Outcomes, check_same_questions
-from eval.llm.passages import condition
-from eval.llm.score import differences, measures, subjects
-from eval.llm.surface import answer_rank, right_texts
+from eval.llm.passages.clean import clean
+from eval.llm.passages.context import render
+from eval.llm.passages.finders import condition
+from eval.llm.passages.given import GivenPassages
+from eval.llm.passages.surface import answer_rank, right_texts
+from eval.llm.report.outcomes import Outcomes, check_same_questions
+from eval.llm.report.score import differences, measures, subjects
 from eval.statistics import RESAMPLES
 from eval.tasks.task import Item, Passage
 

@@ -9,11 +9,11 @@ from datastore import Datastore, Hit
 from retrievers import Chain, decontaminated
 from retrievers.decontaminate import CleanHits, Decontaminated, Removal
 
-from ..tasks.task import Item, Passage
+from ...tasks.task import Item, Passage
+from ..config import Options
+from ..questions import query_of
 from .clean import Removed, clean
-from .config import Options
 from .given import GivenPassages
-from .questions import query_of
 
 
 class Found(NamedTuple):

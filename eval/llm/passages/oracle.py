@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from datastore.errors import UsageError
 
-from ..engines import Engine
-from ..tasks.task import Item
-from .config import Options
+from ...engines import Engine
+from ...tasks.task import Item
+from ..config import Options
+from ..questions import Questions
 from .context import render
+from .finders import Found, Search
 from .fit import count_fitting
-from .passages import Found, Search
-from .questions import Questions
 
 
 class Oracle:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..paired import mcnemar, questions_needed
-from ..statistics import (
+from ...paired import mcnemar, questions_needed
+from ...statistics import (
     Difference,
     Losses,
     interval,
@@ -17,7 +17,7 @@ from ..statistics import (
     perplexity,
     perplexity_difference,
 )
-from .grading import NATS, TOKENS
+from ..answers.grading import NATS, TOKENS
 from .outcomes import Outcomes
 
 PERPLEXITY = "perplexity"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from datastore.text import words
 
-from ..tasks.task import Item, Passage, Task
+from ...tasks.task import Item, Passage, Task
 
 
 def right_texts(task: Task, item: Item) -> tuple[str, ...]:

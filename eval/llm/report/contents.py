@@ -6,12 +6,12 @@ from typing import Any
 
 from datastore.errors import CompendiaError
 
-from ..statistics import RESAMPLES
-from .arms import Arm
+from ...statistics import RESAMPLES
+from ..arms import Arm
+from ..run import Done
 from .cautions import cautions
 from .flips import flips, samples
 from .outcomes import Outcomes, check_same_questions, read_outcomes
-from .run import Done
 from .score import diagnostics, differences, mean_seconds, measures, subjects
 
 SCHEMA = "compendia.eval.llm/2"

@@ -8,8 +8,8 @@ from typing import Any
 from datastore.decontamination import DecontaminationConfig
 from datastore.folding import folded_words
 
-from .arms import Arm
-from .questions import Questions, query_of
+from ..arms import Arm
+from ..questions import Questions, query_of
 
 _FEW_SUBJECTS = 10  # clusters below which a cluster bootstrap's intervals are known to be too narrow
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from datastore.errors import UsageError
 
-from .folder import read_record
+from ..folder import read_record
 from .outcomes import Outcomes, check_same_questions, read_outcomes
 from .score import differences, measures
 

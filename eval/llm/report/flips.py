@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from .arms import Arm
-from .folder import RunFolder
-from .grading import NATS
-from .log import read
+from ..answers.grading import NATS
+from ..arms import Arm
+from ..folder import RunFolder
+from ..log import read
+from ..passages.surface import right_texts
+from ..questions import Questions
 from .outcomes import Outcomes
-from .questions import Questions
-from .surface import right_texts
 
 PER_DIRECTION = 5
 

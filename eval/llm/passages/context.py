@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..tasks.task import Passage
-from .config import Options
+from ...tasks.task import Passage
+from ..config import Options
 
 
 class Context(NamedTuple):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from ..tasks.choices import likeliest
-from ..tasks.task import Item, Task
+from ...tasks.choices import likeliest
+from ...tasks.task import Item, Task
 from .asking import Answer
 
 NATS = "nats"  # minus the log-likelihood of the right answer

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from datastore.decontamination import Question, build_matcher
 
-from ..tasks.task import Passage
+from ...tasks.task import Passage
 
 
 class Removed(NamedTuple):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from datastore.errors import UsageError
 
-from .log import read
+from ..log import read
 
 _SHOWN = ("answer_rank", "gold_rank", "removed", "cut", "passages", "prompt_tokens")
 _ASKED = ("right", "unparsed", "tokens", "seconds", "cached")

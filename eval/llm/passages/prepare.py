@@ -12,14 +12,14 @@ import xxhash
 
 from datastore.errors import IntegrityError
 
-from ..engines import Engine
-from ..tasks.task import Item, Passage, Prompt
-from .arms import Arm
+from ...engines import Engine
+from ...tasks.task import Item, Passage, Prompt
+from ..arms import Arm
+from ..log import Log, read
+from ..questions import Questions
 from .context import render
+from .finders import Finder, Found
 from .fit import count_fitting
-from .log import Log, read
-from .passages import Finder, Found
-from .questions import Questions
 from .surface import answer_rank, right_texts
 
 Advance = Callable[[int], None]

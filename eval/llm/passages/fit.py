@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from datastore.errors import CompendiaError, UsageError
 
-from ..engines import Engine, RequestsFailedError
-from ..tasks.task import Item, Prompt, Task
+from ...engines import Engine, RequestsFailedError
+from ...tasks.task import Item, Prompt, Task
 
 _SHORTER = (
     "give fewer or shorter passages (options.k, options.characters), fewer examples (shots), or a model with a longer "

@@ -16,7 +16,7 @@ import xxhash
 from datastore.errors import NotFoundError, UsageError
 from datastore.lines import read_object
 
-from ..tasks.task import Item, Passage
+from ...tasks.task import Item, Passage
 
 _NOT_ONE = -1  # lines: none, or several
 

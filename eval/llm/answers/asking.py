@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from datastore.protocols import LogLikelihood
 
-from ..engines import Engine, Generation, RequestsFailedError
-from ..tasks.task import Item, Prompt, Task
+from ...engines import Engine, Generation, RequestsFailedError
+from ...tasks.task import Item, Prompt, Task
 from .cache import AnswerCache, answer_key
 
 
