@@ -9,8 +9,8 @@ import pytest
 from hypothesis import settings
 
 from datastore import Datastore, EncoderConfig
-from datastore.changes.edit import with_indexes
 from datastore.changes.features import with_features
+from datastore.changes.finish import with_indexes
 from datastore.changes.fold import with_queries
 from datastore.changes.write import SegmentCounts, commit_next, publish_segment
 from datastore.encoders import load_encoder

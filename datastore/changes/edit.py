@@ -5,7 +5,6 @@ The caller's own open stores keep their version until they are refreshed.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,16 +13,15 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from ..catalog import Catalog, read_deletes
+from ..catalog import Catalog
 from ..encoders import Encoder
 from ..errors import NotFoundError, UsageError
-from ..files import checksum, content_key, crash_point, fsync, write_durably, writer_lock
+from ..files import content_key, writer_lock
 from ..filters import MaskCache, mask_of
 from ..index.config import IndexConfig
 from ..index.dense.vectors import Metric
 from ..lookup import hash_ids
 from ..manifest import (
-    DeletesEntry,
     FeatureEntry,
     Manifest,
     SegmentEntry,
@@ -35,13 +33,11 @@ from ..manifest import (
 )
 from ..segment import StoredType, write_passages
 from .batch import Batch, Metadata, batches, check_ids, check_rows
-from .compact import compacted, with_few_small
-from .features import with_feature_indexes, with_features
-from .fold import SMALLEST_INDEX, fold, with_queries, write_queries
+from .compact import compacted
+from .deletes import mark_deleted
+from .finish import commit_folded, with_indexes
+from .fold import with_queries, write_queries
 from .write import SegmentCounts, commit_next, publish_segment
-
-# Past this share the deleted rows cost more than writing the rest anew.
-_MOST_DELETED = 0.2
 
 
 def create(
@@ -222,54 +218,6 @@ def _distinct(ids: str | Sequence[str]) -> list[str]:
 def _matching(catalog: Catalog, where: str) -> NDArray[np.int64]:
     mask = mask_of(where, catalog.metadata_files, MaskCache(0))
     return np.flatnonzero(mask if catalog.live is None else mask & catalog.live)
-
-
-def mark_deleted(
-    path: Path, manifest: Manifest, catalog: Catalog, rows: NDArray[np.int64]
-) -> Iterable[SegmentEntry]:
-    """The version's segments with these rows deleted too; what is written is on disk when this ends."""
-    numbers, positions = catalog.locate(rows)
-    name = f"{next_version(path):08d}.npy"
-    for number, entry in enumerate(manifest.segments):
-        here = positions[numbers == number]
-        if not len(here):
-            yield entry
-            continue
-        merged = np.union1d(read_deletes(path, entry), here)
-        buffer = io.BytesIO()
-        np.save(buffer, merged)
-        folder = path / "deletes" / entry.id
-        folder.mkdir(parents=True, exist_ok=True)
-        write_durably(folder / name, buffer.getvalue())
-        deletes = DeletesEntry(
-            name=name, rows=len(merged), bytes=len(buffer.getvalue()), checksum=checksum(folder / name)
-        )
-        yield entry.model_copy(update={"deletes": deletes})
-    if len(rows):
-        fsync(path / "deletes")  # the segments' folders in it
-    crash_point("after_deletes")
-
-
-def commit_folded(path: Path, manifest: Manifest) -> Manifest:
-    """Commit with the indexes that the segments need; segments are written anew where many rows are deleted, or many
-    segments are small.
-    """
-    manifest = with_few_small(path, compacted_if_worth(path, with_features(path, manifest)))
-    return commit_next(path, with_indexes(path, manifest))
-
-
-def with_indexes(path: Path, manifest: Manifest) -> Manifest:
-    """The manifest with all indexes that its segments need, which are on disk then."""
-    return with_feature_indexes(path, manifest.model_copy(update={"indexes": fold(path, manifest)}))
-
-
-def compacted_if_worth(path: Path, manifest: Manifest) -> Manifest:
-    """The manifest with its live rows written anew, where many are deleted; else itself."""
-    rows = sum(entry.rows for entry in manifest.segments)
-    deleted = rows - sum(entry.live_rows for entry in manifest.segments)
-    if rows >= SMALLEST_INDEX and deleted >= _MOST_DELETED * rows:
-        return compacted(path, manifest)
-    return manifest
 
 
 def compact(path: Path) -> Manifest:

@@ -12,8 +12,9 @@ from ..catalog import Catalog
 from ..encoders import Encoder
 from ..manifest import Manifest, SegmentEntry
 from .compact import with_few_small
-from .edit import compacted_if_worth, mark_deleted, with_indexes
+from .deletes import mark_deleted
 from .features import with_features
+from .finish import compacted_if_worth, with_indexes
 from .fold import with_queries
 
 

@@ -127,7 +127,7 @@ def _unknown_parameter(config: IndexConfig) -> UsageError:
 
 def lists_for(rows: int) -> int:
     """Inverted lists: as many as the families would take, but for the largest stores."""
-    from ..index.dense.ivf import default_lists
+    from ..index.dense.ivf_lists import default_lists
 
     return min(default_lists(rows), _MOST_LISTS)
 

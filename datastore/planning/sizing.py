@@ -128,7 +128,7 @@ def _index_ram(index: Plan | None, rows: int, dimension: int, total: int) -> dic
     """The index's bytes by component; they sum to `total`."""
     if index is None:
         return {}
-    from ..index.dense.ivf import half_of
+    from ..index.dense.codebooks import half_of
 
     kept = searched_dimension(index.parameters, dimension)
     parts = {"projection": 4 * dimension * kept} if "reduction" in index.parameters else {}

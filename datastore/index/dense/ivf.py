@@ -4,22 +4,19 @@ A family gives a codec: an empty faiss index that encodes and scans. The lists a
 faiss scans (packed codes, then ordinals, list by list), read into one allocation of exactly that size. faiss' own lists
 round every allocation up to a power of two, which costs a third more memory, and its files are not safe to open.
 
-The lists of a query are chosen over compressed centroids: a scan of 4-bit codes proposes three times as many as are
-probed, float16 decides. That takes a quarter of the time of faiss' scan of float32 centroids, so that more and
-shorter lists pay.
+`ivf_lists` writes them, `list_router` chooses those of a query.
 """
 
 from __future__ import annotations
 
 import ctypes
 import json
-import math
 import mmap
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, get_args
+from typing import Any, NamedTuple, get_args
 
 import faiss
 import numpy as np
@@ -27,212 +24,14 @@ from numpy.typing import NDArray
 
 from ...arrays import read_header
 from ...errors import IntegrityError
-from . import Candidates, Footprint, Metric, Vectors
+from . import Candidates, Metric
 from .faiss_engine import candidates_of, metric_type, selector
-from .kmeans import nearest, sample_rows, train_centroids
+from .ivf_lists import LIST_BYTES, Codec
+from .list_router import ListRouter, router_bytes
 
-_ROUTER_FACTOR = 3  # proposals for each list that is probed: .999 of the best lists are among them
 _DEFAULT_EFFORT = 64
 _LEAST_SHARE = 1 / 1024  # of rows that a mask allows around a query: no effort is raised more than 32 times
-_CODEC_ROWS = 16_384  # residuals that codebooks are trained on
 _TABLE_BYTES = 2**26  # of look-up tables in one call of faiss
-_LIST_BYTES = 24 + 160  # of faiss' record of a list, and of our view of its ordinals
-
-
-class Layout(NamedTuple):
-    """A list in memory: whole blocks of `rows` codes of `stride` bytes, then ordinals; both begin at multiples of 8.
-
-    The ordinals are padded to 32 bytes: the scan of 4-bit codes wants each list to begin there.
-    """
-
-    rows: int
-    stride: int
-
-    def code_bytes(self, sizes: NDArray[np.int64]) -> NDArray[np.int64]:
-        return -(-sizes // self.rows) * self.rows * self.stride
-
-    def ordinal_bytes(self, sizes: NDArray[np.int64]) -> NDArray[np.int64]:
-        return -(-sizes // 4) * 32
-
-
-class Codec(Protocol):
-    """How residuals (vector minus centroid) are coded; one a family."""
-
-    def parameters(self) -> Mapping[str, int]:
-        """What makes this codec again."""
-
-    def train(self, residuals: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
-        """Codebooks; empty where there is nothing to learn."""
-
-    def indexes(
-        self, router: Any, lists: int, metric: Metric, codebooks: NDArray[np.float32]
-    ) -> tuple[Any, Any]:
-        """Two faiss.IndexIVF without lists: for one query, and for a batch."""
-
-    def layout(self, dimension: int) -> Layout: ...
-
-    def table_bytes(self, metric: Metric) -> int:
-        """Look-up tables for one list of one query; 0 where all lists of a query share them."""
-
-
-def default_lists(rows: int) -> int:
-    """4 √rows, but no list for less than eight rows: coverage depends on the lists probed more than on their size."""
-    return max(1, min(round(4 * math.sqrt(rows)), rows // 8))
-
-
-def half_of(dimension: int) -> int:
-    """Subquantizers of two dimensions each, or of one where the dimension is odd."""
-    return dimension if dimension % 2 else dimension // 2
-
-
-def train_codebooks(
-    rows: NDArray[np.float32], subquantizers: int, bits: int, *, seed: int, iterations: int = 12
-) -> NDArray[np.float32]:
-    """(subquantizers, 2^bits, d / subquantizers): centroids of product quantisation (Jégou et al. 2011).
-
-    faiss' training waits for its own threads at every step: on a busy machine it takes minutes.
-    """
-    random = np.random.default_rng(seed)
-    columns = rows.reshape(len(rows), subquantizers, -1)
-    # A tiny set has fewer rows than there are codes: some repeat.
-    drawn = random.choice(len(rows), 2**bits, replace=len(rows) < 2**bits)
-    codebooks = np.ascontiguousarray(columns[drawn].swapaxes(0, 1))
-    for number, codebook in enumerate(codebooks):
-        points = np.ascontiguousarray(columns[:, number])
-        for _ in range(iterations):
-            # A product of such narrow matrices is slower through BLAS than without.
-            scores = np.repeat(np.einsum("ij,ij->i", codebook, codebook)[:, None] / -2, len(points), axis=1)
-            for axis, values in enumerate(points.T):
-                scores += codebook[:, axis, None] * values
-            codes = scores.argmax(axis=0)
-            sizes = np.bincount(codes, minlength=len(codebook))
-            for axis, values in enumerate(points.T):
-                sums = np.bincount(codes, weights=values, minlength=len(codebook))
-                np.divide(sums, sizes, out=codebook[:, axis], where=sizes > 0, casting="same_kind")
-            empty = np.flatnonzero(sizes == 0)
-            codebook[empty] = points[random.integers(len(points), size=len(empty))]
-    return codebooks
-
-
-def load_codebooks(quantizer: Any, codebooks: NDArray[np.float32]) -> None:
-    """Give a faiss.ProductQuantizer its centroids."""
-    shape = (quantizer.M, quantizer.ksub, quantizer.dsub)
-    if codebooks.shape != shape or codebooks.dtype != np.float32:
-        raise ValueError(f"expected codebooks {shape} float32, got {codebooks.shape} {codebooks.dtype}")
-    faiss.copy_array_to_vector(codebooks.ravel(), quantizer.centroids)
-
-
-def build_lists(vectors: Vectors, folder: Path, codec: Codec, *, lists: int, seed: int) -> None:
-    """Write the index of `vectors` with `codec`; the vectors are sampled twice and read once."""
-    lists = min(lists, vectors.rows)
-    halves = train_centroids(vectors, lists, seed=seed).astype(np.float16)
-    centroids = halves.astype(np.float32)
-    rows = vectors.sample(_CODEC_ROWS, seed)
-    codebooks = codec.train(rows - centroids[nearest(rows, centroids, vectors.metric)], seed)
-    router_codebooks = train_codebooks(centroids, half_of(vectors.dimension), 4, seed=seed)
-    router = _Router(halves, router_codebooks, vectors.metric)
-    encoder, _ = codec.indexes(router.index, lists, vectors.metric, codebooks)
-
-    codes = np.empty((vectors.rows, encoder.code_size), dtype=np.uint8)
-    numbers = np.empty(vectors.rows, dtype=np.int32)
-    start = 0
-    for block in vectors.blocks():
-        stop = start + len(block)
-        assigned = nearest(block, centroids, vectors.metric)
-        encoder.encode_vectors(
-            len(block), faiss.swig_ptr(block), faiss.swig_ptr(assigned), faiss.swig_ptr(codes[start:stop])
-        )
-        numbers[start:stop] = assigned
-        start = stop
-    sizes = np.bincount(numbers, minlength=lists)
-    order = np.argsort(numbers, kind="stable")
-    layout = codec.layout(vectors.dimension)
-    _write_lists(folder / "lists.bin", codes, order, sizes, encoder.get_CodePacker(), layout)
-    np.save(folder / "centroids.npy", halves)
-    np.save(folder / "router.npy", router_codebooks)
-    np.save(folder / "codebooks.npy", codebooks)
-    np.save(folder / "sizes.npy", sizes)
-    header = {"metric": vectors.metric, "codec": dict(codec.parameters())}
-    (folder / "ivf.json").write_text(json.dumps(header))
-
-
-def _write_lists(
-    path: Path,
-    codes: NDArray[np.uint8],
-    order: NDArray[np.int64],
-    sizes: NDArray[np.int64],
-    packer: Any,
-    layout: Layout,
-) -> None:
-    with path.open("wb") as file:
-        for ordinals in np.split(order, np.cumsum(sizes)[:-1]):
-            packed = np.zeros((-(-len(ordinals) // layout.rows) * layout.rows, layout.stride), dtype=np.uint8)
-            flat = np.zeros((len(packed), codes.shape[1]), dtype=np.uint8)
-            flat[: len(ordinals)] = codes[ordinals]
-            for start in range(0, len(flat), packer.nvec):
-                packer.pack_all(faiss.swig_ptr(flat[start:]), faiss.swig_ptr(packed[start:]))
-            file.write(packed.data)
-            file.write(np.pad(ordinals, (0, -len(ordinals) % 4)).data)
-
-
-def lists_footprint(rows: int, dimension: int, codec: Codec, *, lists: int, codebook_bytes: int) -> Footprint:
-    """What `build_lists` will write, and what `IvfIndex` will hold."""
-    lists = min(lists, rows)
-    layout = codec.layout(dimension)
-    # The last block of a list is half empty on average.
-    inside = round((rows + lists * (layout.rows - 1) / 2) * layout.stride) + 8 * rows + 12 * lists
-    router_codebook = 4 * 16 * dimension
-    files = inside + lists * (2 * dimension + 8) + codebook_bytes + router_codebook
-    ram = inside + _router_bytes(lists, dimension)
-    ram += lists * _LIST_BYTES + 2 * codebook_bytes + router_codebook
-    sample = 4 * dimension * sample_rows(rows, dimension, lists)
-    # The sample while lists are learnt, codes and list numbers afterwards; 200 MiB of products beside them.
-    return Footprint(ram, files, max(sample, rows * (layout.stride + 20)) + 200 * 2**20)
-
-
-def _router_bytes(lists: int, dimension: int) -> int:
-    return lists * (2 * dimension + half_of(dimension) // 2)
-
-
-class _Router:
-    """Chooses lists: 4-bit codes of the centroids propose, float16 decides; where all would be proposed, float16 alone.
-
-    The scan of 4-bit codes drops a list whose every code is the worst, and all lists where there is but one. A list too
-    few is not only missed: its place has a score of -3e38, and 4-bit codes of rows are scored in steps of the range.
-    """
-
-    def __init__(
-        self, centroids: NDArray[np.float16], codebooks: NDArray[np.float32], metric: Metric
-    ) -> None:
-        dimension = centroids.shape[1]
-        exact = centroids.astype(np.float32)
-        self._coarse = faiss.IndexPQFastScan(dimension, half_of(dimension), 4, metric_type(metric))
-        load_codebooks(self._coarse.pq, codebooks)
-        self._coarse.is_trained = True
-        self._coarse.add(exact)
-        self._fine = faiss.IndexScalarQuantizer(dimension, faiss.ScalarQuantizer.QT_fp16, metric_type(metric))
-        self._fine.train(exact)
-        self._fine.add(exact)
-        # faiss holds pointers only: the parts live as long as this object.
-        self.index = faiss.IndexRefine(self._coarse, self._fine)
-        self.index.k_factor = _ROUTER_FACTOR
-        # Lists of the same centroid are dropped together.
-        self._distinct = len(set(map(bytes, centroids)))
-
-    def proposes(self, count: int) -> bool:
-        """Whether `index`, which faiss asks on its own, finds `count` lists for every query."""
-        return _ROUTER_FACTOR * count < self._distinct
-
-    def choose(
-        self, queries: NDArray[np.float32], count: int, allowed: NDArray[np.bool_] | None
-    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Scores as faiss has them and numbers of the `count` best lists, best first; -1 where there are fewer."""
-        if allowed is None and self.proposes(count):
-            scores, numbers = self.index.search(queries, count)
-        else:
-            parameters = None if allowed is None else faiss.SearchParameters(sel=selector(allowed))
-            scores, numbers = self._fine.search(queries, count, params=parameters)
-        return scores, numbers
 
 
 @cache
@@ -293,15 +92,15 @@ class IvfIndex:
             raise ValueError(f"{centroids.shape} {centroids.dtype} centroids of lists {sizes.shape}")
         self.lists, self.dimension = centroids.shape
         self._sizes = sizes
-        self._router = _Router(centroids, router_codebooks, self._metric)
+        self._router = ListRouter(centroids, router_codebooks, self._metric)
         self._single, self._batch = self._codec.indexes(
             self._router.index, self.lists, self._metric, codebooks
         )
         self._read_lists(folder / "lists.bin", sizes)
         self._mask: tuple[weakref.ref[NDArray[np.bool_]], _Allowed] | None = None
         self._small_bytes = (
-            _router_bytes(*centroids.shape)
-            + self.lists * _LIST_BYTES
+            router_bytes(*centroids.shape)
+            + self.lists * LIST_BYTES
             + router_codebooks.nbytes
             + 2 * codebooks.nbytes
         )

@@ -17,17 +17,10 @@ from numpy.typing import NDArray
 
 from ...errors import UsageError
 from . import Footprint, Metric, Vectors
+from .codebooks import half_of, load_codebooks, train_codebooks
 from .faiss_engine import metric_type
-from .ivf import (
-    IvfIndex,
-    Layout,
-    build_lists,
-    default_lists,
-    half_of,
-    lists_footprint,
-    load_codebooks,
-    train_codebooks,
-)
+from .ivf import IvfIndex
+from .ivf_lists import Layout, build_lists, default_lists, lists_footprint
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from ...errors import UsageError
 from . import Footprint, Metric, Vectors
 from .faiss_engine import metric_type
-from .ivf import IvfIndex, Layout, build_lists, default_lists, lists_footprint
+from .ivf import IvfIndex
+from .ivf_lists import Layout, build_lists, default_lists, lists_footprint
 
 _QUERY_BITS = 8
 

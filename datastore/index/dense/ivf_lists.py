@@ -1,0 +1,130 @@
+"""Inverted lists on disk: how a family codes what is in them, how they are written, and what they will take."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from . import Footprint, Metric, Vectors
+from .codebooks import half_of, train_codebooks
+from .kmeans import nearest, sample_rows, train_centroids
+from .list_router import ListRouter, router_bytes
+
+LIST_BYTES = 24 + 160  # of faiss' record of a list, and of our view of its ordinals
+_CODEC_ROWS = 16_384  # residuals that codebooks are trained on
+
+
+class Layout(NamedTuple):
+    """A list in memory: whole blocks of `rows` codes of `stride` bytes, then ordinals; both begin at multiples of 8.
+
+    The ordinals are padded to 32 bytes: the scan of 4-bit codes wants each list to begin there.
+    """
+
+    rows: int
+    stride: int
+
+    def code_bytes(self, sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+        return -(-sizes // self.rows) * self.rows * self.stride
+
+    def ordinal_bytes(self, sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+        return -(-sizes // 4) * 32
+
+
+class Codec(Protocol):
+    """How residuals (vector minus centroid) are coded; one a family."""
+
+    def parameters(self) -> Mapping[str, int]:
+        """What makes this codec again."""
+
+    def train(self, residuals: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
+        """Codebooks; empty where there is nothing to learn."""
+
+    def indexes(
+        self, router: Any, lists: int, metric: Metric, codebooks: NDArray[np.float32]
+    ) -> tuple[Any, Any]:
+        """Two faiss.IndexIVF without lists: for one query, and for a batch."""
+
+    def layout(self, dimension: int) -> Layout: ...
+
+    def table_bytes(self, metric: Metric) -> int:
+        """Look-up tables for one list of one query; 0 where all lists of a query share them."""
+
+
+def default_lists(rows: int) -> int:
+    """4 √rows, but no list for less than eight rows: coverage depends on the lists probed more than on their size."""
+    return max(1, min(round(4 * math.sqrt(rows)), rows // 8))
+
+
+def build_lists(vectors: Vectors, folder: Path, codec: Codec, *, lists: int, seed: int) -> None:
+    """Write the index of `vectors` with `codec`; the vectors are sampled twice and read once."""
+    lists = min(lists, vectors.rows)
+    halves = train_centroids(vectors, lists, seed=seed).astype(np.float16)
+    centroids = halves.astype(np.float32)
+    rows = vectors.sample(_CODEC_ROWS, seed)
+    codebooks = codec.train(rows - centroids[nearest(rows, centroids, vectors.metric)], seed)
+    router_codebooks = train_codebooks(centroids, half_of(vectors.dimension), 4, seed=seed)
+    router = ListRouter(halves, router_codebooks, vectors.metric)
+    encoder, _ = codec.indexes(router.index, lists, vectors.metric, codebooks)
+
+    codes = np.empty((vectors.rows, encoder.code_size), dtype=np.uint8)
+    numbers = np.empty(vectors.rows, dtype=np.int32)
+    start = 0
+    for block in vectors.blocks():
+        stop = start + len(block)
+        assigned = nearest(block, centroids, vectors.metric)
+        encoder.encode_vectors(
+            len(block), faiss.swig_ptr(block), faiss.swig_ptr(assigned), faiss.swig_ptr(codes[start:stop])
+        )
+        numbers[start:stop] = assigned
+        start = stop
+    sizes = np.bincount(numbers, minlength=lists)
+    order = np.argsort(numbers, kind="stable")
+    layout = codec.layout(vectors.dimension)
+    _write_lists(folder / "lists.bin", codes, order, sizes, encoder.get_CodePacker(), layout)
+    np.save(folder / "centroids.npy", halves)
+    np.save(folder / "router.npy", router_codebooks)
+    np.save(folder / "codebooks.npy", codebooks)
+    np.save(folder / "sizes.npy", sizes)
+    header = {"metric": vectors.metric, "codec": dict(codec.parameters())}
+    (folder / "ivf.json").write_text(json.dumps(header))
+
+
+def _write_lists(
+    path: Path,
+    codes: NDArray[np.uint8],
+    order: NDArray[np.int64],
+    sizes: NDArray[np.int64],
+    packer: Any,
+    layout: Layout,
+) -> None:
+    with path.open("wb") as file:
+        for ordinals in np.split(order, np.cumsum(sizes)[:-1]):
+            packed = np.zeros((-(-len(ordinals) // layout.rows) * layout.rows, layout.stride), dtype=np.uint8)
+            flat = np.zeros((len(packed), codes.shape[1]), dtype=np.uint8)
+            flat[: len(ordinals)] = codes[ordinals]
+            for start in range(0, len(flat), packer.nvec):
+                packer.pack_all(faiss.swig_ptr(flat[start:]), faiss.swig_ptr(packed[start:]))
+            file.write(packed.data)
+            file.write(np.pad(ordinals, (0, -len(ordinals) % 4)).data)
+
+
+def lists_footprint(rows: int, dimension: int, codec: Codec, *, lists: int, codebook_bytes: int) -> Footprint:
+    """What `build_lists` will write, and what `IvfIndex` will hold."""
+    lists = min(lists, rows)
+    layout = codec.layout(dimension)
+    # The last block of a list is half empty on average.
+    inside = round((rows + lists * (layout.rows - 1) / 2) * layout.stride) + 8 * rows + 12 * lists
+    router_codebook = 4 * 16 * dimension
+    files = inside + lists * (2 * dimension + 8) + codebook_bytes + router_codebook
+    ram = inside + router_bytes(lists, dimension)
+    ram += lists * LIST_BYTES + 2 * codebook_bytes + router_codebook
+    sample = 4 * dimension * sample_rows(rows, dimension, lists)
+    # The sample while lists are learnt, codes and list numbers afterwards; 200 MiB of products beside them.
+    return Footprint(ram, files, max(sample, rows * (layout.stride + 20)) + 200 * 2**20)
