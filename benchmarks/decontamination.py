@@ -24,7 +24,7 @@ import numpy as np
 from common import machine, save
 
 from datastore.decontamination import DecontaminationConfig, Matcher, Question, build_matcher
-from datastore.folding import folded_words
+from datastore.decontamination.folding import folded_words
 from datastore.text import normalise
 from eval.files import read_records
 from eval.questions import read_questions

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from datastore import CompendiaError, Datastore, Hits, verify
-from datastore.changes import batch, compact, edit, fold
+from datastore.changes import batch, compact, edit, finish, fold
 from datastore.changes.prune import prune
 from datastore.index.config import IndexConfig
 
@@ -41,7 +41,7 @@ Contents = dict[str, Row]
 # Several segments, indexes, merges and compactions with a few hundred rows.
 THRESHOLDS = {
     (fold, "SMALLEST_INDEX"): 50,
-    (edit, "SMALLEST_INDEX"): 50,
+    (finish, "SMALLEST_INDEX"): 50,
     (fold, "_LARGEST_TAIL"): 80,
     (fold, "_MOST_INDEXES"): 2,
     (fold, "_CALIBRATION_QUERIES"): 20,

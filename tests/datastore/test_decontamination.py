@@ -19,7 +19,7 @@ from datastore.decontamination import (
     build_matcher,
     open_matcher,
 )
-from datastore.folding import folded_word_spans, folded_words
+from datastore.decontamination.folding import folded_word_spans, folded_words
 
 ROBE = (
     "A robe takes 2 bolts of blue fiber and half that much white fiber. How many bolts in total does it take?"
@@ -154,7 +154,9 @@ def test_equal_hashes_alone_are_no_match(matcher, monkeypatch):
     """With one hash for every n-gram, the words decide."""
     text = planted(f"{ROBE} In between there is enough to read for a while, all of it harmless. {PLANET}")
     expected = matcher.matches(text)
-    monkeypatch.setattr("datastore.ngrams._mixed", lambda values: np.zeros(len(values), dtype=np.uint64))
+    monkeypatch.setattr(
+        "datastore.decontamination.ngrams._mixed", lambda values: np.zeros(len(values), dtype=np.uint64)
+    )
 
     assert build_matcher(QUESTIONS).matches(text) == expected
     assert len(expected) == 2

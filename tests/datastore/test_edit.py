@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from datastore import Datastore, NotFoundError, UsageError, describe, diff, verify
-from datastore.changes import batch, compact, edit, fold
+from datastore.changes import batch, compact, edit, finish, fold
 from datastore.index.config import IndexConfig
 from retrievers import bm25
 
@@ -27,7 +27,7 @@ QUERIES = np.random.default_rng(7).standard_normal((3, DIMENSION)).astype(np.flo
 def _small_thresholds(monkeypatch):
     """Tails, several indexes, merges and compactions with some dozen rows."""
     monkeypatch.setattr(fold, "SMALLEST_INDEX", 20)
-    monkeypatch.setattr(edit, "SMALLEST_INDEX", 20)
+    monkeypatch.setattr(finish, "SMALLEST_INDEX", 20)
     monkeypatch.setattr(fold, "_LARGEST_TAIL", 20)
     monkeypatch.setattr(fold, "_MOST_INDEXES", 2)
     monkeypatch.setattr(fold, "_CALIBRATION_QUERIES", 5)

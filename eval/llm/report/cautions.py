@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from datastore.decontamination import DecontaminationConfig
-from datastore.folding import folded_words
+from datastore.decontamination.folding import folded_words
 
 from ..arms import Arm
 from ..questions import Questions, query_of
