@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from eval import Collection, load_collection
 from eval.splits import half
@@ -31,8 +33,12 @@ def measured_part(data: Path, name: str) -> Collection:
     return half(found, "test") if name in HALVED else found
 
 
-def build_store(data: Path, name: str, path: Path) -> None:
-    """The store of a set, with all that chains may search by; one that is there already is left as it is."""
+FEATURES = ("bm25", "graph", "sparse", {"kind": "multivector", "encoder": {"dtype": "bfloat16"}})
+"""All that chains may search by, beside dense vectors."""
+
+
+def build_store(data: Path, name: str, path: Path, features: Sequence[Any] = FEATURES) -> None:
+    """The store of a set; one that is there already is left as it is."""
     import pipelines
 
     if path.exists():
@@ -50,10 +56,7 @@ def build_store(data: Path, name: str, path: Path) -> None:
         ],
         "deduplicate": "none",  # judgements refer to all documents
         "encoder": {"model": "offline", "dtype": "bfloat16"},
-        "features": [
-            *("bm25", "graph", "sparse"),
-            {"kind": "multivector", "encoder": {"dtype": "bfloat16"}},
-        ],
+        "features": list(features),
     }
     pipelines.build(pipelines.make_recipe(recipe), path, progress=pipelines.console())
 

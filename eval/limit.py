@@ -88,7 +88,8 @@ def make_limit_like(
         for document in pair:
             likes[document].append(attribute)
     places = random.permutation(documents)[:relevant].tolist()
-    at = dict(zip(places, likes, strict=True))
+    # One that no drawn pair has is a document like all others.
+    at = {place: liked for place, liked in zip(places, likes, strict=True) if liked}
     texts = {
         name: _text(
             name,

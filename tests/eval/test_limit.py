@@ -78,3 +78,9 @@ def test_no_two_words_that_a_set_is_made_of_have_one_stem():
 def test_what_cannot_be_composed_is_refused(parameters, message):
     with pytest.raises(UsageError, match=message):
         make_limit_like(**parameters)
+
+
+def test_where_few_pairs_are_asked_for_every_document_likes_something():
+    made = make_limit_like(documents=80, relevant=46, queries=3, attributes=4, other_attributes=12)
+    assert len({document for pair in made.relevant.values() for document in pair}) <= 6
+    assert all(" likes " in text for text in made.documents.values())
