@@ -48,15 +48,14 @@ def main() -> None:
         report = evaluate_retrieval(
             store, load_collection(data / "limit_like"), [parse(chain) for chain in CHAINS]
         )
-    arms = []
-    for arm in report.to_json()["arms"]:
-        arms.append(
-            {
-                "retriever": arm["retriever"],
-                "metrics": {name: arm["metrics"][name] for name in SHOWN},
-                "minus_bm25": arm["difference"] and {name: arm["difference"][name] for name in SHOWN},
-            }
-        )
+    arms = [
+        {
+            "retriever": arm["retriever"],
+            "metrics": {name: arm["metrics"][name] for name in SHOWN},
+            "minus_bm25": arm["difference"] and {name: arm["difference"][name] for name in SHOWN},
+        }
+        for arm in report.to_json()["arms"]
+    ]
     save(
         "limit_like", {"documents": arguments.documents, "queries": report.queries, "arms": arms} | machine()
     )
