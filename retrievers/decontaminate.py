@@ -25,7 +25,7 @@ from datastore.decontamination import (
 from .dense import dense
 from .explain import ChainHits, Part, noted, revised, total_ms
 from .parameters import written
-from .protocol import Chain, Retriever, check_request
+from .protocol import Chain, MovedOnError, Retriever, check_request, of_one_version
 
 _DEFAULT = DecontaminationConfig()
 _RULE = (
@@ -152,6 +152,9 @@ class DecontaminatedRetriever:
         self, queries: Sequence[str], k: int, where: str | None = None, explain: bool = False
     ) -> CleanHits:
         texts = check_request(queries, k)
+        return of_one_version(lambda: self._retrieve(texts, k, where, explain))
+
+    def _retrieve(self, texts: list[str], k: int, where: str | None, explain: bool) -> CleanHits:
         lines = [_Line(self.given or self._own(text), k) for text in texts]
         first = hits = self.arm.retrieve(texts, k, where, explain)
         timings: list[Mapping[str, float]] = []
@@ -167,15 +170,12 @@ class DecontaminatedRetriever:
             depth = min(2 * depth, len(self.store))
             try:
                 hits = self.arm.retrieve([texts[number] for number in asked], depth, where)
-            except (
-                UsageError
-            ):  # the queries are good: the chain has a limit of its own, as dense(candidates=200)
+            except MovedOnError:
+                raise
+            except UsageError:  # the queries are good: the chain has a limit of its own, as dense(candidates=200)
                 break
             if hits.version != first.version:
-                raise UsageError(
-                    "the store has moved on during the search: rows of two versions cannot be compared",
-                    hint="search again",
-                )
+                raise MovedOnError
         rows = np.full((len(lines), k), -1, dtype=np.int64)
         scores = np.full((len(lines), k), -np.inf, dtype=np.float32)
         for number, line in enumerate(lines):

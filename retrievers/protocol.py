@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Protocol, TypeVar, runtime_checkable
 
-from datastore import Datastore, Hits
+from datastore import Datastore, Hits, UsageError
 from datastore.checks import integer
 from datastore.request import check_texts
+
+
+_ATTEMPTS = 3
+
+Found = TypeVar("Found")
 
 
 class Retriever(Protocol):
@@ -37,6 +43,30 @@ class Chain(Protocol):
 
     def on(self, store: Datastore) -> Retriever:
         """Bind to the version that `store` has open."""
+
+
+class MovedOnError(UsageError):
+    """Parts of one answer are of two versions of the store: it was refreshed in between."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the store moves on during every search: rows of two versions cannot be compared",
+            hint="refresh it less often",
+        )
+
+
+def of_one_version(ask: Callable[[], Found]) -> Found:
+    """What `ask` gives; asked again where the store was refreshed in between.
+
+    Raises
+    ------
+    MovedOnError
+        If it was every time.
+    """
+    for _ in range(_ATTEMPTS - 1):
+        with suppress(MovedOnError):
+            return ask()
+    return ask()
 
 
 def check_request(queries: Sequence[str], k: int) -> list[str]:

@@ -17,7 +17,7 @@ from datastore.request import LARGEST_K
 from datastore.snapshot import Snapshot
 
 from .explain import ChainHits, Paths, Spans, Stage, common_route, noted, revised, total_ms
-from .protocol import Chain, Retriever, check_request
+from .protocol import Chain, MovedOnError, Retriever, check_request, of_one_version
 
 
 class BoundSelector(Protocol):
@@ -87,7 +87,7 @@ class SelectionRetriever:
         passages = max(len(self.store), 1)
         k = min(k, max(passages, LARGEST_K))
         depth = max(self.chain.selector.depth(k), k)
-        selected = self._select(texts, k, min(depth, passages), where, explain)
+        selected = of_one_version(lambda: self._select(texts, k, min(depth, passages), where, explain))
         rows, scores = padded(selected.rows, selected.scores, k)
         return replace(selected, rows=rows, scores=scores)
 
@@ -112,6 +112,8 @@ class SelectionRetriever:
             deeper = self._select(
                 [texts[i] for i in short], k, min(2 * depth, len(self.store)), where, explain
             )
+        except MovedOnError:
+            raise
         except UsageError:  # the queries are good: the chain has a limit of its own, as dense(candidates=200)
             return selected
         return _replaced(selected, short, deeper)
@@ -137,10 +139,7 @@ def snapshot_of(hits: Hits, store: Datastore) -> Snapshot:
 def _replaced(hits: ChainHits, lines: NDArray[np.int64], other: ChainHits) -> ChainHits:
     """The hits, of the queries at `lines` those that `other` has for them."""
     if other.version != hits.version:
-        raise UsageError(
-            "the store has moved on during the search: rows of two versions cannot be compared",
-            hint="search again",
-        )
+        raise MovedOnError
     rows, scores = _with_lines(hits.rows, hits.scores, lines, other.rows, other.scores)
     spans: Spans = ()
     if hits.spans or other.spans:

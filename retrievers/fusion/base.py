@@ -20,9 +20,7 @@ from ..bm25 import bm25
 from ..dense import dense
 from ..explain import ChainHits, common_paths, common_route, common_spans, noted, total_ms
 from ..parameters import written
-from ..protocol import Chain, Retriever, check_request
-
-_ATTEMPTS = 3
+from ..protocol import Chain, MovedOnError, Retriever, check_request, of_one_version
 
 
 class Shares(NamedTuple):
@@ -79,7 +77,7 @@ class FusionRetriever:
     ) -> ChainHits:
         texts = check_request(queries, k)
         depth = min(max(self.chain.depth, k), max(len(self.store), 1))
-        found = self._ask(texts, depth, where, explain)
+        found = of_one_version(lambda: self._ask(texts, depth, where, explain))
         started = time.perf_counter()
         shares = self.chain.shares(texts, found)
         rows = np.concatenate([hits.rows for hits in found], axis=1)
@@ -99,15 +97,11 @@ class FusionRetriever:
         return noted(fused, str(self.chain), spent, found, shares.weights) if explain else fused
 
     def _ask(self, texts: list[str], depth: int, where: str | None, explain: bool) -> list[Hits]:
-        """The hits of each arm, all of one version: asked again where the store was refreshed in between."""
-        for _ in range(_ATTEMPTS):
-            found = [arm.retrieve(texts, depth, where, explain) for arm in self.arms]
-            if len({hits.version for hits in found}) == 1:
-                return found
-        raise UsageError(
-            "the store moves on during every search: rows of two versions cannot be fused",
-            hint="refresh it less often",
-        )
+        """The hits of each arm, all of one version."""
+        found = [arm.retrieve(texts, depth, where, explain) for arm in self.arms]
+        if len({hits.version for hits in found}) > 1:
+            raise MovedOnError
+        return found
 
 
 def sum_by_row(

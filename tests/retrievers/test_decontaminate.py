@@ -137,7 +137,7 @@ def test_saved_questions_hold_for_every_query(store, tmp_path):
     assert [(removal.task, removal.item) for removal in hits.removed[0]] == [("lakes", "17")] * 2
 
 
-def test_a_store_that_moves_on_is_an_error(store):
+def test_a_store_that_moves_on_during_every_search_is_an_error(store):
     arm = Given(range(12))
     retriever = decontaminated(arm).on(store)
 
@@ -153,7 +153,7 @@ def test_a_store_that_moves_on_is_an_error(store):
             return store.read_hits(rows, scores)
 
     arm.store = Moving()
-    with pytest.raises(UsageError, match="the store has moved on"):
+    with pytest.raises(UsageError, match="the store moves on during every search"):
         retriever.retrieve([QUESTION], 4)
 
 

@@ -12,7 +12,7 @@ import pytest
 from datastore import Datastore, Hits, IntegrityError, UsageError
 from datastore.index import multivector as multivector_kind
 from datastore.manifest import FeatureEntry, manifest_path
-from retrievers import multivector, parse, rrf
+from retrievers import decontaminated, multivector, parse, rrf
 
 HASHING = {"model": "hashing"}
 FEATURES = (
@@ -83,6 +83,19 @@ def test_a_refresh_between_the_arms_of_a_fusion_does_not_mix_versions(store):
     restless = _Refreshing(parse("bm25").on(store), store, 100)
     with pytest.raises(UsageError, match="moves on during every search"):
         rrf(restless, parse("dense")).on(store).retrieve(["ship"], 3)
+
+
+def test_a_refresh_between_an_answer_and_a_deeper_one_does_not_mix_versions(make_store):
+    question = "the ship that sailed from the old harbour at dawn carried grain and oil to the north"
+    store = make_store([question, f"{question} coast", "ship one", "ship two", "ship three"])
+    still = decontaminated(parse("bm25")).on(store).retrieve([question], 2)
+    moving = _Refreshing(parse("bm25").on(store), store, 1)
+
+    hits = decontaminated(moving).on(store).retrieve([question], 2)
+
+    assert moving.times == 0
+    assert hits.version == store.version == still.version + 1
+    assert [hit.text for hit in hits[0]][:1] == [hit.text for hit in still[0]][:1]
 
 
 def test_terms_of_other_rules_are_not_compared(make_store):
