@@ -80,11 +80,11 @@ def check_names(configs: Sequence[Any]) -> None:
             raise UsageError(f"two indexes are called {name!r}", hint="give one of them another name")
 
 
-def declare(given: str | dict[str, Any] | BaseModel, root: Path = Path()) -> FeatureEntry:
-    """What a manifest says of a feature, whose files are seen from `root`; may load its encoder."""
+def declare(given: str | dict[str, Any] | BaseModel) -> FeatureEntry:
+    """What a manifest says of a feature; may load its encoder."""
     config = parse_config(given)
     if hasattr(config, "rooted"):
-        config = config.rooted(root.expanduser().absolute())
+        config = config.rooted(Path().absolute())
     return FeatureEntry(
         name=config.name,
         kind=config.kind,

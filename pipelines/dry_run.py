@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 import zlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -17,11 +18,13 @@ from typing import NamedTuple
 from datastore import CompendiaError, Encoder, EncoderConfig
 from datastore.encoders import load_encoder
 from datastore.planning.sizing import StorePlan, plan_store
+from datastore.segment import Passage
 from datastore.text import normalise
 
-from .chunk import chunk_documents
+from .chunk import Chunk, chunk_documents
 from .corpus import known_units
 from .document import Document
+from .dry_run_features import FeatureCost, feature_costs
 from .filters import rules, score_texts
 from .recipe import Recipe
 from .sources import SourceConfig, Unit, inventory, read
@@ -49,6 +52,7 @@ class SourcePlan(NamedTuple):
     kept_share: float | None  # of the sample, after the filters
     passages: int | None
     seconds: float | None
+    feature_bytes: Mapping[str, int] | None  # on disk, by feature; of a source that cannot be sampled None
     basis: str  # `sample`, `stated`, or why there is no estimate
 
 
@@ -66,6 +70,14 @@ class DryRun(NamedTuple):
     def passages(self) -> int | None:
         known = [source.passages for source in self.sources if source.passages is not None]
         return sum(known) if known else None
+
+    @property
+    def feature_bytes(self) -> Counter[str]:
+        """On disk besides, by feature, of the sources that could be sampled."""
+        total: Counter[str] = Counter()
+        for source in self.sources:
+            total.update(source.feature_bytes or {})
+        return total
 
 
 def dry_run(recipe: Recipe, store: Path | None) -> DryRun:
@@ -130,6 +142,7 @@ class _Sample(NamedTuple):
     kept: int
     passages: int
     seconds: float
+    features: Sequence[FeatureCost]
 
 
 def _plan_source(
@@ -150,12 +163,13 @@ def _plan_source(
         documents = sample.documents
     if documents is not None and source.limit is not None:
         documents = min(documents, source.limit)
-    kept = passages = seconds = None
+    kept = passages = seconds = feature_bytes = None
     basis = why
     if sample and sample.documents and documents is not None:
         share = documents / sample.documents
         kept, basis = sample.kept / sample.documents, "sample"
         passages, seconds = round(sample.passages * share), sample.seconds * share
+        feature_bytes = {cost.name: round(cost.bytes * passages) for cost in sample.features}
     elif stated and (stated.passages or stated.words):
         passages = stated.passages or round((stated.words or 0) / _WORDS_PER_PASSAGE)
         basis = "stated"
@@ -170,6 +184,7 @@ def _plan_source(
         kept,
         passages,
         seconds,
+        feature_bytes,
         basis,
     )
 
@@ -217,7 +232,34 @@ def _take_sample(recipe: Recipe, source: SourceConfig, units: Sequence[Unit], en
     embedded = inputs[:: max(1, len(inputs) // _EMBEDDED)][:_EMBEDDED]
     encoder.encode_passages(embedded, truncate=True)
     embedding = (time.perf_counter() - started) / max(1, len(embedded)) * len(inputs)
-    return _Sample(len(documents), round(read_bytes), len(kept), len(inputs), around + embedding)
+    costs = feature_costs(recipe.rooted_features(), _passages(documents, scored.texts, kept, chunks))
+    making = sum(cost.seconds for cost in costs) * len(inputs)
+    return _Sample(
+        len(documents), round(read_bytes), len(kept), len(inputs), around + embedding + making, costs
+    )
+
+
+def _passages(
+    documents: Sequence[Document],
+    texts: Sequence[str],
+    kept: Sequence[int],
+    chunks: Sequence[Sequence[Chunk]],
+) -> list[Passage]:
+    return [
+        Passage(
+            f"{documents[i].id}#{ordinal}",
+            documents[i].id,
+            "",
+            documents[i].title,
+            ordinal,
+            chunk.start,
+            chunk.end,
+            texts[i][chunk.start : chunk.end],
+            documents[i].metadata,
+        )
+        for i, of_one in zip(kept, chunks, strict=True)
+        for ordinal, chunk in enumerate(of_one)
+    ]
 
 
 def _input_bytes(unit: Unit, documents: Sequence[Document]) -> float:

@@ -139,6 +139,11 @@ class Recipe(BaseModel):
         own = next(one.filters for one in self.sources if one.name == source)
         return (own or self.filters).rooted(self.root.expanduser().absolute())
 
+    def rooted_features(self) -> tuple[Any, ...]:
+        """The features, with their files where they lie."""
+        root = self.root.expanduser().absolute()
+        return tuple(one.rooted(root) if hasattr(one, "rooted") else one for one in self.features)
+
     def rooted_sources(self) -> tuple[SourceConfig, ...]:
         """The sources with the places they are read from."""
         return tuple(

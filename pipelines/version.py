@@ -48,7 +48,7 @@ def _empty(recipe: Recipe) -> Manifest:
         index=recipe.index,
         segments=(),
         indexes=(),
-        features=tuple(declare(feature, recipe.root) for feature in recipe.features),
+        features=tuple(map(declare, recipe.rooted_features())),
     )
 
 

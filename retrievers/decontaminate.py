@@ -172,7 +172,9 @@ class DecontaminatedRetriever:
                 hits = self.arm.retrieve([texts[number] for number in asked], depth, where)
             except MovedOnError:
                 raise
-            except UsageError:  # the queries are good: the chain has a limit of its own, as dense(candidates=200)
+            except (
+                UsageError
+            ):  # the queries are good: the chain has a limit of its own, as dense(candidates=200)
                 break
             if hits.version != first.version:
                 raise MovedOnError

@@ -10,7 +10,6 @@ from datastore import Datastore, Hits, UsageError
 from datastore.checks import integer
 from datastore.request import check_texts
 
-
 _ATTEMPTS = 3
 
 Found = TypeVar("Found")

@@ -27,6 +27,7 @@ def print_plan(plan: DryRun, *, as_json: bool) -> None:
                 "passages": plan.passages,
                 "dimension": plan.dimension,
                 "exact_bytes": plan.exact_bytes,
+                "feature_bytes": plan.feature_bytes,
                 "store": asdict(plan.store) if plan.store else None,
             }
         )
@@ -64,6 +65,9 @@ def print_plan(plan: DryRun, *, as_json: bool) -> None:
         )
     if plan.exact_bytes:
         typer.echo(f"vectors of the second encoder: {human_bytes(plan.exact_bytes)} on disk besides")
+    if plan.feature_bytes:
+        parts = ", ".join(f"{name} {human_bytes(count)}" for name, count in plan.feature_bytes.items())
+        typer.echo(f"to search by besides: {parts} on disk")
     times = [source.seconds for source in plan.sources if source.seconds is not None]
     if times:
         typer.echo(f"one worker: {human_seconds(sum(times))} for the sources that could be sampled")

@@ -51,6 +51,7 @@ def test_dry_run_says_what_would_be_done_and_does_nothing(recipe, tmp_path):
     assert source["basis"] == "sample"
     assert 20 <= plan["passages"] <= 80
     assert plan["store"]["rows"] == plan["passages"]
+    assert plan["feature_bytes"].keys() == {"bm25"}
     assert not (tmp_path / "store").exists()
 
     compendia("build", recipe, "--out", tmp_path / "store")
