@@ -169,10 +169,13 @@ def _plan_source(
         share = documents / sample.documents
         kept, basis = sample.kept / sample.documents, "sample"
         passages, seconds = round(sample.passages * share), sample.seconds * share
-        feature_bytes = {cost.name: round(cost.bytes * passages) for cost in sample.features}
+        sizes = ((cost.name, round(cost.bytes * passages)) for cost in sample.features)
+        feature_bytes = {name: size for name, size in sizes if size}
     elif stated and (stated.passages or stated.words):
         passages = stated.passages or round((stated.words or 0) / _WORDS_PER_PASSAGE)
         basis = "stated"
+    elif sample and sample.documents:
+        basis = "how much it holds is known when it is read"
     return SourcePlan(
         source.name,
         source.license,

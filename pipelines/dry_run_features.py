@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 from datastore import CompendiaError
@@ -38,12 +39,19 @@ def _cost(config: Any, passages: Sequence[Passage]) -> FeatureCost | None:
     # Without an encoder all of them: words that are new in every one of a few passages would count too much.
     has_encoder = getattr(config, "encoder", None) is not None
     sample = passages[:: max(1, len(passages) // _ENCODED)][:_ENCODED] if has_encoder else passages
-    if not sample:
+    half = len(sample) // 2
+    if not half:
         return None
-    given = sample if getattr(module, "needs", "texts") == "passages" else [text_of(one) for one in sample]
+    (few, _), (many, seconds) = (_make(module, config, part) for part in (sample[:half], sample))
+    # Of files as of tables of terms, a part does not grow with the passages.
+    return FeatureCost(config.name, (many - few) / (len(sample) - half), seconds / len(sample))
+
+
+def _make(module: ModuleType, config: Any, passages: Sequence[Passage]) -> tuple[int, float]:
+    """Bytes and seconds of the feature of these passages."""
+    given = passages if getattr(module, "needs", "texts") == "passages" else map(text_of, passages)
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         module.write(Path(folder), list(given), config, threads=available_cores())
         seconds = time.perf_counter() - started
-        size = sum(file.stat().st_size for file in Path(folder).iterdir())
-    return FeatureCost(config.name, size / len(sample), seconds / len(sample))
+        return sum(file.stat().st_size for file in Path(folder).iterdir()), seconds
