@@ -19,14 +19,15 @@ from datastore.lines import read_object
 from ...tasks.task import Item, Passage
 
 _NOT_ONE = -1  # lines: none, or several
+_TEXTS = ("raw_query", "query", "question")  # fields that hold what a line's passages were found for
 
 
 class GivenPassages:
     """Where each question's line is, by its id and by its text; lines are read when they are asked for. Close it.
 
-    A question is looked up by what is searched for, in `raw_query`, `query` or `question`; where not just one line has
-    that text, by id, and then by the question without its options. Text comes first as ids may be another file's: many
-    benchmarks number their questions.
+    A question is looked up by what is searched for, in `raw_query`, `query` or `question`, then by the question without
+    its options, then by id. Where that text is another line's than the id, the id's counts if it holds the question too.
+    Text comes first as ids may be another file's: many benchmarks number their questions.
     """
 
     def __init__(self, path: Path, score: str | None = None) -> None:
@@ -65,11 +66,10 @@ class GivenPassages:
             name = record.get("_id", record.get("id"))
             if name is not None and self._places.setdefault(str(name), number) != number:
                 raise UsageError(f"{place}: the passages of {name!r} are there already")
-            for field in ("raw_query", "query", "question"):
-                if isinstance(record.get(field), str):
-                    key = _key(record[field])
-                    one = self._by_text.setdefault(key, number) == number
-                    self._by_text[key] = number if one else _NOT_ONE
+            for text in _texts(record):
+                key = _key(text)
+                one = self._by_text.setdefault(key, number) == number
+                self._by_text[key] = number if one else _NOT_ONE
             sources.update((passage.source, None) for passage in _passages(record, place, self._score))
         self.sources = sorted(sources)
 
@@ -79,22 +79,40 @@ class GivenPassages:
         Raises
         ------
         UsageError
-            If the file has none for it: every arm answers the same questions.
+            If the file has none for it: every arm answers the same questions. If the line of its id is of another.
         """
-        candidates = (
-            self._by_text.get(_key(query), _NOT_ONE),
-            self._places.get(item.id, _NOT_ONE),
-            self._by_text.get(_key(item.question), _NOT_ONE),
-        )
-        number = next((number for number in candidates if number != _NOT_ONE), None)
-        if number is None:
+        number = self._number(item, query)
+        return _passages(self._read(number), self._place(number), self._score)
+
+    def _number(self, item: Item, query: str) -> int:
+        exact = self._by_text.get(_key(query), _NOT_ONE)
+        if exact != _NOT_ONE:
+            return exact
+        alone = self._by_text.get(_key(item.question), _NOT_ONE)
+        named = self._places.get(item.id, _NOT_ONE)
+        texts = [] if named == _NOT_ONE else _texts(self._read(named))
+        holds = any(_folded(item.question) in _folded(text) for text in texts)
+        if alone != _NOT_ONE and not holds:
+            return alone
+        if named == _NOT_ONE:
             raise UsageError(
                 f"{self.path} has no passages for question {item.id!r}: every arm answers the same questions",
                 hint="retrieve for all of them, or ask fewer: limit",
             )
+        if texts and not holds:
+            raise UsageError(
+                f"{self._place(named)}: the passages of {item.id!r} were found for {texts[0]!r:.200}, and question "
+                f"{item.id!r} is {item.question!r:.200}",
+                hint="retrieve for the questions that are asked, or give each line the question's id or text",
+            )
+        return named
+
+    def _read(self, number: int) -> dict[str, Any]:
         self._file.seek(self._starts[number])
-        place = f"{self.path}:{number + 1}"
-        return _passages(_record(self._file.readline(), place), place, self._score)
+        return _record(self._file.readline(), self._place(number))
+
+    def _place(self, number: int) -> str:
+        return f"{self.path}:{number + 1}"
 
 
 def _opened(path: Path) -> IO[bytes]:
@@ -114,6 +132,15 @@ def _opened(path: Path) -> IO[bytes]:
 
 def _key(text: str) -> bytes:
     return xxhash.xxh3_128_digest(text.strip().encode("utf-8", "surrogatepass"))
+
+
+def _folded(text: str) -> str:
+    """Whatever its case and white space."""
+    return " ".join(text.split()).casefold()
+
+
+def _texts(record: Mapping[str, Any]) -> list[str]:
+    return [record[field] for field in _TEXTS if isinstance(record.get(field), str)]
 
 
 def _record(line: bytes, place: str) -> dict[str, Any]:
