@@ -15,7 +15,8 @@ from ..engines import Engine
 from ..tasks import find_task
 from .arms import Arm, expand
 from .config import ArmConfig, Evaluation, FileArm, GoldArm, Options, OracleArm, RetrieverArm, WrongArm
-from .passages.finders import Finder, FromFile, Gold, Nothing, OfAnother, Search
+from .passages.another import OfAnother
+from .passages.finders import Finder, FromFile, Gold, Nothing, Search
 from .passages.given import GivenPassages
 from .passages.oracle import Oracle
 from .questions import read_questions
@@ -107,7 +108,7 @@ class Bound:
             )
         named = next((other for other in self.arms if other.name == of), None)
         finder = self._gold(arm) if named is None else self.finder(named)
-        return OfAnother(finder, items, derangement(len(items), self.evaluation.seed))
+        return OfAnother(finder, items, derangement(len(items), self.evaluation.seed), arm.options)
 
 
 def derangement(n: int, seed: int) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from datastore import Datastore, Hit
@@ -22,6 +22,7 @@ class Found(NamedTuple):
     passages: Sequence[Passage] = ()
     removed: Sequence[Removed] = ()  # left out because they give the question away
     gold_rank: int | None = None  # of the first that holds the answer by its id, from 1
+    documents: Mapping[str, str] = {}  # passage id -> its document's, where that is known
 
 
 class Finder(Protocol):
@@ -44,19 +45,6 @@ class Gold:
         return [Found(item.gold[: self._k], gold_rank=1) for item in items]
 
 
-class OfAnother:
-    """What `finder` finds for another question: `order` has the other's number for each."""
-
-    def __init__(self, finder: Finder, items: Sequence[Item], order: Sequence[int]) -> None:
-        self._finder = finder
-        self._items = items
-        self._order = order
-
-    def find(self, items: Sequence[Item], first: int) -> list[Found]:
-        others = [self._items[number] for number in self._order[first : first + len(items)]]
-        return [found._replace(gold_rank=None) for found in self._finder.find(others, first)]
-
-
 class FromFile:
     """The first k passages of a file, of the sources that are wanted."""
 
@@ -70,17 +58,17 @@ class FromFile:
     def _of(self, item: Item) -> Found:
         options = self._options
         query = query_of(item, options)
+        given = self._given.of(item, query)
         ranked = [
             passage
-            for passage in self._given.of(item, query)
+            for passage in given.passages
             if passage.source not in options.leave_out
             and (not options.keep or passage.source in options.keep)
         ]
         passages, removed = (
             clean(query, ranked, options.k) if options.decontaminate else (ranked[: options.k], [])
         )
-        gold = {passage.id for passage in item.gold}
-        return Found(passages, removed, _rank([passage.id in gold for passage in passages]))
+        return Found(passages, removed, _gold_rank(item, passages, given.documents), given.documents)
 
 
 class Search:
@@ -105,11 +93,13 @@ class Search:
 
     @staticmethod
     def _found(item: Item, hits: Sequence[Hit], removed: Sequence[Removal]) -> Found:
-        gold = {passage.id for passage in item.gold}
+        passages = [Passage(hit.passage_id, hit.text, hit.title, hit.source, hit.score) for hit in hits]
+        documents = {hit.passage_id: hit.document_id for hit in hits}
         return Found(
-            [Passage(hit.passage_id, hit.text, hit.title, hit.source, hit.score) for hit in hits],
+            passages,
             [Removed(removal.passage_id, removal.span) for removal in removed],
-            _rank([hit.passage_id in gold or hit.document_id in gold for hit in hits]),
+            _gold_rank(item, passages, documents),
+            documents,
         )
 
 
@@ -123,5 +113,9 @@ def condition(options: Options) -> str | None:
     return " AND ".join(parts) or None
 
 
-def _rank(right: Sequence[bool]) -> int | None:
-    return right.index(True) + 1 if True in right else None
+def _gold_rank(item: Item, passages: Sequence[Passage], documents: Mapping[str, str]) -> int | None:
+    gold = {passage.id for passage in item.gold}
+    for rank, passage in enumerate(passages, start=1):
+        if passage.id in gold or documents.get(passage.id) in gold:
+            return rank
+    return None

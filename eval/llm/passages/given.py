@@ -9,7 +9,7 @@ import tempfile
 from array import array
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import xxhash
 
@@ -20,6 +20,11 @@ from ...tasks.task import Item, Passage
 
 _NOT_ONE = -1  # lines: none, or several
 _TEXTS = ("raw_query", "query", "question")  # fields that hold what a line's passages were found for
+
+
+class Given(NamedTuple):
+    passages: list[Passage]  # best first
+    documents: dict[str, str]  # passage id -> its document's, where the file says it
 
 
 class GivenPassages:
@@ -73,8 +78,8 @@ class GivenPassages:
             sources.update((passage.source, None) for passage in _passages(record, place, self._score))
         self.sources = sorted(sources)
 
-    def of(self, item: Item, query: str) -> list[Passage]:
-        """The passages of a question, best first.
+    def of(self, item: Item, query: str) -> Given:
+        """The passages of a question.
 
         Raises
         ------
@@ -82,7 +87,8 @@ class GivenPassages:
             If the file has none for it: every arm answers the same questions. If the line of its id is of another.
         """
         number = self._number(item, query)
-        return _passages(self._read(number), self._place(number), self._score)
+        record = self._read(number)
+        return Given(_passages(record, self._place(number), self._score), _documents(record))
 
     def _number(self, item: Item, query: str) -> int:
         exact = self._by_text.get(_key(query), _NOT_ONE)
@@ -166,6 +172,18 @@ def _passages(record: Mapping[str, Any], place: str, score: str | None) -> list[
     return sorted(scored, key=lambda passage: -passage.score)
 
 
+def _documents(record: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        _passage_id(hit): str(hit["document_id"])
+        for hit in record.get("hits", ())
+        if hit.get("document_id") is not None
+    }
+
+
+def _passage_id(hit: Mapping[str, Any]) -> str:
+    return str(hit.get("passage_id", hit.get("id", "")))
+
+
 def _ours(hit: Mapping[str, Any], place: str) -> Passage:
     if not isinstance(hit.get("text"), str):
         raise UsageError(
@@ -173,7 +191,7 @@ def _ours(hit: Mapping[str, Any], place: str) -> Passage:
         )
     title = hit.get("title")
     return Passage(
-        id=str(hit.get("passage_id", hit.get("id", ""))),
+        id=_passage_id(hit),
         text=hit["text"],
         title=title if isinstance(title, str) else "",
         source=str(hit.get("source") or ""),

@@ -48,7 +48,8 @@ class Oracle:
         )[: self._options.k]
         gold = found.gold_rank and found.passages[found.gold_rank - 1].id
         ids = [passage.id for passage in ranked]
-        return Found(ranked, found.removed, ids.index(gold) + 1 if gold in ids else None)
+        rank = ids.index(gold) + 1 if gold in ids else None
+        return found._replace(passages=ranked, gold_rank=rank)
 
 
 def _right_answer(questions: Questions, item: Item) -> str:

@@ -6,6 +6,8 @@ import json
 import pytest
 
 from datastore.errors import NotFoundError, UsageError
+from eval.llm.config import Options
+from eval.llm.passages.finders import FromFile
 from eval.llm.passages.given import GivenPassages
 from eval.tasks.task import Item, Passage
 
@@ -22,8 +24,8 @@ def test_a_file_of_compactds_is_read_by_id_and_by_question(tmp_path):
     for name in ("found.jsonl", "packed.jsonl.gz"):
         given = GivenPassages(tmp_path / name)
         item = Item("0", "", "Who was it?", ("A", "B"), 0)
-        assert given.of(item, item.full_question) == [Passage("7", "x", "", "arxiv", 0.25)]
-        assert given.of(Item("q1", "", "?"), "?") == []
+        assert given.of(item, item.full_question).passages == [Passage("7", "x", "", "arxiv", 0.25)]
+        assert given.of(Item("q1", "", "?"), "?").passages == []
         assert given.sources == ["arxiv"]
         with pytest.raises(UsageError, match="no passages for question 'q2': every arm"):
             given.of(Item("q2", "", "Another?"), "Another?")
@@ -43,7 +45,7 @@ def test_passages_that_were_scored_again_are_in_the_order_that_is_named(tmp_path
         ("retrieval score", [("a", 0.9), ("b", 0.8), ("c", 0.7)]),
     ):
         given = GivenPassages(path, name)
-        assert [(passage.text, passage.score) for passage in given.of(item, "?")] == expected
+        assert [(passage.text, passage.score) for passage in given.of(item, "?").passages] == expected
         given.close()
     with pytest.raises(UsageError, match=r"exact.jsonl:1: .* scores, retrieval score, grit score") as error:
         GivenPassages(path)
@@ -67,7 +69,7 @@ def test_passages_are_those_of_the_question_where_ids_are_another_files_numbers(
         ("4", "Which is true?", "of another"),
         ("3", "which  IS true?", "of one"),
     ):
-        (passage,) = given.of(Item(name, "", question), question)
+        (passage,) = given.of(Item(name, "", question), question).passages
         assert passage.text == text
     with pytest.raises(UsageError, match="no passages for question '5'"):
         given.of(Item("5", "", "Which is true?"), "Which is true?")
@@ -88,7 +90,7 @@ def test_the_text_of_a_question_without_its_options_comes_before_another_files_i
     ]
     given = given_of(tmp_path / "found.jsonl", lines)
     item = Item("1", "", "Who came first?", ("Ann", "Bob"), 0)
-    assert [passage.text for passage in given.of(item, item.full_question)] == ["of the first"]
+    assert [passage.text for passage in given.of(item, item.full_question).passages] == ["of the first"]
     given.close()
 
 
@@ -101,7 +103,7 @@ def test_the_line_of_an_id_counts_where_it_holds_the_question_or_says_none(tmp_p
     given = given_of(tmp_path / "found.jsonl", lines)
     for name, question, text in (("1", "Which is true?", "of one"), ("3", "Who?", "of the third")):
         item = Item(name, "", question, ("Ann", "Bob"), 0)
-        assert [passage.text for passage in given.of(item, item.full_question)] == [text]
+        assert [passage.text for passage in given.of(item, item.full_question).passages] == [text]
     given.close()
 
 
@@ -131,3 +133,15 @@ def test_a_file_of_passages_that_is_none_names_its_line(tmp_path, line, message)
         GivenPassages(path)
     with pytest.raises(NotFoundError):
         GivenPassages(tmp_path / "absent.jsonl")
+
+
+def test_gold_is_a_hits_passage_or_its_document(tmp_path):
+    hits = [
+        {"passage_id": f"pubmed/{name}#0", "document_id": name, "source": "pubmed", "text": f"of {name}"}
+        for name in ("7", "8", "9")
+    ]
+    given = given_of(tmp_path / "hits.jsonl", [{"id": "q", "query": "Who?", "hits": hits}])
+    for gold, rank in (("8", 2), ("pubmed/9#0", 3), ("pubmed/8", None)):
+        item = Item("q", "", "Who?", gold=(Passage(gold, ""),))
+        assert FromFile(given, Options(k=3)).find([item], 0)[0].gold_rank == rank
+    given.close()
