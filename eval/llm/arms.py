@@ -17,7 +17,7 @@ class Arm(NamedTuple):
 
     name: str
     config: ArmConfig
-    options: Options  # those of the evaluation with the arm's own
+    options: Options  # those of the evaluation, or of the arm that is controlled, with the arm's own
     parent: str = ""  # the arm that it was generated of
     swept_k: int | None = None
     without: str | None = None  # the source that is left out
@@ -44,7 +44,7 @@ def expand(evaluation: Evaluation, sources_of: Callable[[ArmConfig], Sequence[st
     arms: list[Arm] = []
     for config in evaluation.arms:
         arm = Arm(config.name or _name(config), config, evaluation.options.with_changes(config.options))
-        if isinstance(config, WrongArm) and config.of not in ("gold", *_showing(arms)):
+        if isinstance(config, WrongArm) and config.of != "gold" and controlled(config, arms) is None:
             raise UsageError(
                 f"the arm {arm.name} shows the passages of {config.of!r} to other questions, and no arm of that name "
                 "before it shows any of its own"
@@ -66,11 +66,22 @@ def expand(evaluation: Evaluation, sources_of: Callable[[ArmConfig], Sequence[st
     for names in ([arm.name for arm in arms], [arm.file for arm in arms]):
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise UsageError(f"two arms are named {twice[0]!r}", hint="give one of them another name")
-    return arms
+    return [_as_controlled(arm, arms) for arm in arms]
 
 
-def _showing(arms: Sequence[Arm]) -> list[str]:
-    return [arm.name for arm in arms if not isinstance(arm.config, NoneArm | WrongArm)]
+def controlled(config: WrongArm, arms: Sequence[Arm]) -> Arm | None:
+    """The arm whose passages are shown to other questions; None where it is gold, which is no arm."""
+    return next((arm for arm in _showing(arms) if arm.name == config.of), None)
+
+
+def _as_controlled(arm: Arm, arms: Sequence[Arm]) -> Arm:
+    """A control differs from its arm in nothing but whose passages are shown, and what it sets itself."""
+    named = controlled(arm.config, arms) if isinstance(arm.config, WrongArm) else None
+    return arm if named is None else arm._replace(options=named.options.with_changes(arm.config.options))
+
+
+def _showing(arms: Sequence[Arm]) -> list[Arm]:
+    return [arm for arm in arms if not isinstance(arm.config, NoneArm | WrongArm)]
 
 
 def _name(config: ArmConfig) -> str:

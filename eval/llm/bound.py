@@ -13,7 +13,7 @@ from retrievers import parse
 
 from ..engines import Engine
 from ..tasks import find_task
-from .arms import Arm, expand
+from .arms import Arm, controlled, expand
 from .config import ArmConfig, Evaluation, FileArm, GoldArm, Options, OracleArm, RetrieverArm, WrongArm
 from .passages.another import OfAnother
 from .passages.finders import Finder, FromFile, Gold, Nothing, Search
@@ -66,7 +66,7 @@ class Bound:
             case GoldArm():
                 return self._gold(arm)
             case WrongArm():
-                return self._of_another(arm, config.of)
+                return self._of_another(arm, config)
             case _:
                 return Nothing()
 
@@ -100,14 +100,14 @@ class Bound:
             )
         return Gold(arm.options)
 
-    def _of_another(self, arm: Arm, of: str) -> OfAnother:
+    def _of_another(self, arm: Arm, config: WrongArm) -> OfAnother:
         items = self.questions.items
         if len(items) < 2:
             raise UsageError(
                 f"the arm {arm.name} needs two questions or more: it shows the passages of another"
             )
-        named = next((other for other in self.arms if other.name == of), None)
-        finder = self._gold(arm) if named is None else self.finder(named)
+        named = controlled(config, self.arms)
+        finder = self._gold(arm) if named is None else self.finder(arm._replace(config=named.config))
         return OfAnother(finder, items, derangement(len(items), self.evaluation.seed), arm.options)
 
 

@@ -277,6 +277,30 @@ def test_arms_that_cannot_be_are_errors(make_task, make_evaluation, scripted, it
         llm.evaluate(make_evaluation([{**BM25, "leave_one_out": True}]), scripted(), store)
 
 
+def test_a_control_shows_as_its_arm_does_but_for_what_it_sets_itself(
+    make_task, make_evaluation, scripted, items, store
+):
+    make_task(items)
+    form = {"k": 2, "characters": 9, "template": "T: {text}", "order": "best-first", "position": "question"}
+    shown = {"kind": "retriever", "name": "shown", "retriever": "bm25", "options": form, "ks": [1]}
+    controls = [
+        {"kind": "wrong", "of": "shown"},
+        {"kind": "wrong", "of": "shown k=1"},
+        {"kind": "wrong", "name": "own k", "of": "shown", "options": {"k": 3}},
+        {**WRONG, "name": "not gold"},
+        {**GOLD, "options": {"characters": 4}},
+    ]
+    report = llm.evaluate(make_evaluation([NONE, shown, *controls]), scripted(), store)
+    arms = {arm["arm"]: arm for arm in report["arms"]}
+    assert arms["wrong(shown)"]["options"] == arms["shown"]["options"]
+    assert arms["wrong(shown k=1)"]["options"] == arms["shown k=1"]["options"]
+    assert arms["own k"]["options"] == {**arms["shown"]["options"], "k": 3}
+    assert arms["not gold"]["options"] == arms["gold"]["options"]
+    for name, k in (("wrong(shown)", 2), ("wrong(shown k=1)", 1), ("own k", 3)):
+        assert (arms[name]["k"], arms[name]["retrieval"]["passages"]) == (k, k)
+        assert arms[name]["retrieval"]["cut"]["questions"] == 12
+
+
 def test_failed_requests_are_counted_kept_apart_and_asked_again(
     make_task, make_evaluation, scripted, items, store
 ):
