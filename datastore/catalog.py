@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from .arrays import read_array
@@ -44,6 +46,12 @@ class Catalog:
         """What a filter is evaluated on, in row order."""
         self.live = self._live_rows(path, manifest)
         """(rows,) False where a row is deleted; None where none is."""
+
+    @cached_property
+    def columns(self) -> frozenset[str]:
+        """What a filter may name, in lower case; empty where there is no segment."""
+        names = (pq.read_schema(file.path).names for file in self.metadata_files)
+        return frozenset(name.lower() for some in names for name in some)
 
     def _live_rows(self, path: Path, manifest: Manifest) -> Mask | None:
         if all(entry.deletes is None for entry in manifest.segments):

@@ -24,6 +24,7 @@ whose options name files has `Config.rooted(folder)`, by which they are found fr
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -36,6 +37,8 @@ from .errors import IntegrityError, UsageError, nearest
 from .manifest import FeatureEntry
 from .segment import Passage
 from .settings import validated
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")  # as manifests have it
 
 KINDS = ("bm25", "graph", "multivector", "sparse", "vectors")
 
@@ -83,6 +86,11 @@ def check_names(configs: Sequence[Any]) -> None:
 def declare(given: str | dict[str, Any] | BaseModel) -> FeatureEntry:
     """What a manifest says of a feature; may load its encoder."""
     config = parse_config(given)
+    if not _NAME.fullmatch(config.name) or config.name == "dense":
+        raise UsageError(
+            f"an index cannot be called {config.name!r}",
+            hint="letters, digits, _, . and -, a letter or digit first; dense are the store's own vectors",
+        )
     if hasattr(config, "rooted"):
         config = config.rooted(Path().absolute())
     return FeatureEntry(

@@ -23,7 +23,7 @@ from datastore.decontamination import (
 )
 
 from .dense import dense
-from .explain import ChainHits, Part, noted, revised, total_ms
+from .explain import ChainHits, Part, Step, noted, revised, total_ms
 from .parameters import written
 from .protocol import Chain, MovedOnError, Retriever, check_request, of_one_version
 
@@ -191,6 +191,7 @@ class DecontaminatedRetriever:
             total_ms(timings),
             first.route,
             spans=[line.spans for line in lines] if any(line.spans for line in lines) else (),
+            paths=[line.paths for line in lines] if any(line.paths for line in lines) else (),
             removed=tuple(tuple(line.removed) for line in lines),
         )
         if not explain:
@@ -210,6 +211,7 @@ class _Line:
         self.scores: list[float] = []
         self.removed: list[Removal] = []
         self.spans: Mapping[int, tuple[Part, ...]] = {}
+        self.paths: Mapping[int, tuple[Step, ...]] = {}
         self.wants_more = False
         self._matcher = matcher
         self._k = k
@@ -219,6 +221,7 @@ class _Line:
         """Choose anew from line `line` of a search that went at least as deep as those before."""
         rows, scores = hits.rows[line], hits.scores[line]
         self.spans = hits.spans[line] if isinstance(hits, ChainHits) and hits.spans else {}
+        paths = hits.paths[line] if isinstance(hits, ChainHits) and hits.paths else {}
         self._judge(hits, line)
         self.rows, self.scores, self.removed = [], [], []
         for row, score in zip(rows.tolist(), scores.tolist(), strict=True):
@@ -230,6 +233,7 @@ class _Line:
                 self.scores.append(score)
             else:
                 self.removed.append(removal)
+        self.paths = {row: paths[row] for row in self.rows if row in paths}
         self.wants_more = len(self.rows) < self._k and bool((rows >= 0).all())
 
     def _judge(self, hits: Hits, line: int) -> None:

@@ -13,6 +13,7 @@ from datastore.encoders import Encoder, load_encoder
 from datastore.features import Feature, searching
 from datastore.index.vectors import searcher
 from datastore.kinds import check_fingerprint
+from datastore.request import LARGEST_K
 from datastore.request import check_request as check_search
 from datastore.snapshot import Snapshot
 from datastore.vector_search import VectorSearch
@@ -85,6 +86,7 @@ class DenseRetriever:
         self, queries: Sequence[str], k: int, where: str | None = None, explain: bool = False
     ) -> Hits:
         texts = check_request(queries, k)
+        k = min(k, max(len(self.store), LARGEST_K))
         candidates = self.chain.candidates
         if candidates is not None and candidates < k:
             raise UsageError(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from datastore import Hits, UsageError
 
 from .explain import revised
-from .protocol import Retriever
+from .protocol import MovedOnError, Retriever
 
 DocumentsOf = Callable[[NDArray[np.int64]], Sequence[Hashable]]
 """(m,) rows to the documents that they belong to."""
@@ -66,6 +66,8 @@ def retrieve_documents(
         asked, depth = crowded, min(2 * depth, rows)
         try:
             hits = retriever.retrieve([queries[number] for number in asked], depth, where)
+        except MovedOnError:
+            raise
         except UsageError:  # the queries are good: the chain has a limit of its own, as dense(candidates=200)
             break
     best_rows = np.full((len(queries), k), -1, dtype=np.int64)

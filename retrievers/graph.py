@@ -23,6 +23,8 @@ from .selectors import Selector, snapshot_of
 LEAST_EDGES_PER_DOCUMENT = 0.1
 """Of the kinds that are followed. Below it the graph is too thin to say anything, and the hits stay as they are."""
 
+_CANDIDATES = 100  # hits that decide: what comes first does not depend on k
+_WALKED = 1_000  # places of the walk that count
 _RANK_CONSTANT = 10
 _LEAST_SEED_WEIGHT = 0.1
 
@@ -35,7 +37,7 @@ class Graph(Selector):
     2024) from a few seeds: many seeds lead everywhere. The seeds stay on top in their order, so that nothing replaces what
     was found best; behind them each passage has 1 / (10 + rank) of its place among the hits, and `weight` times that of its
     place in the walk. A query from whose seeds no edge leads keeps its hits and their scores, and so does every query
-    where the store has fewer than a tenth of an edge a document.
+    where the store has fewer than a tenth of an edge a document; edges of the user's own are followed however few.
 
     What the walk passes and what it brings in fulfils the filter of the search.
 
@@ -104,7 +106,7 @@ class Graph(Selector):
         return written(self.name, self)
 
     def depth(self, k: int) -> int:
-        return max(k, self.seeds)
+        return max(k, self.seeds, _CANDIDATES)
 
     def bind(self, store: Datastore) -> BoundGraph:
         """Bind to a store that has a graph.
@@ -138,13 +140,14 @@ class BoundGraph:
         kept = revised(hits, rows=hits.rows[:, :k], scores=hits.scores[:, :k])
         # One index covers all that any does.
         index = feature.indexes[0] if feature.indexes else None
-        if index is None or index.index.edges_per_document(self.selector.edges) < LEAST_EDGES_PER_DOCUMENT:
+        kinds = () if index is None else _worth_following(index.index, self.selector.edges)
+        if index is None or not kinds:
             return kept
         mask = snapshot.mask(where)
         allowed = None if mask is None else mask[index.rows]
         with searching(snapshot.path, feature):
             lines = [
-                self._line(index, allowed, rows[rows >= 0], scores[rows >= 0], k)
+                self._line(index, kinds, allowed, rows[rows >= 0], scores[rows >= 0], k)
                 for rows, scores in zip(hits.rows, hits.scores, strict=True)
             ]
         if not lines:
@@ -161,28 +164,35 @@ class BoundGraph:
     def _line(
         self,
         index: FeatureIndex,
+        kinds: Sequence[EdgeKind],
         allowed: NDArray[np.bool_] | None,
         rows: NDArray[np.int64],
         scores: NDArray[np.float32],
         k: int,
     ) -> _Line:
+        deciding = max(_CANDIDATES, self.selector.seeds)
         top = rows[: self.selector.seeds]
         places = _ordinals(index, top)
         adjacency: Adjacency = index.index
         walk = adjacency.walk(
             places[places >= 0],
-            _seed_weights(scores)[: len(top)][places >= 0],
-            self.selector.edges,
+            _seed_weights(scores[:deciding])[: len(top)][places >= 0],
+            kinds,
             damping=self.selector.damping,
             hops=self.selector.hops,
             allowed=allowed,
         )
         best = np.lexsort((walk.rows, -walk.mass))
-        best = best[(walk.mass[best] > 0) & ~np.isin(walk.rows[best], places)][: k + len(rows)]
+        best = best[(walk.mass[best] > 0) & ~np.isin(walk.rows[best], places)][: max(_WALKED, k)]
         if not len(best):
             return _Line(rows[:k], scores[:k], {})
         reached = index.rows[walk.rows[best]]
-        fused_rows, fused = _by_rank(rows, np.concatenate([top, reached]), self.selector.weight, k)
+        walked = np.concatenate([top, reached])
+        fused_rows, fused = _by_rank(rows[:deciding], walked, self.selector.weight, k)
+        if len(fused) < k:
+            others = rows[~np.isin(rows, fused_rows)][: k - len(fused)]
+            fused_rows = np.concatenate([fused_rows, others])
+            fused = np.concatenate([fused, np.full(len(others), fused[-1], dtype=np.float32)])
         shown = set(fused_rows.tolist())
         paths = {
             row: _path(walk, place, index, adjacency)
@@ -190,6 +200,13 @@ class BoundGraph:
             if row in shown
         }
         return _Line(fused_rows, fused, paths)
+
+
+def _worth_following(adjacency: Adjacency, kinds: Sequence[EdgeKind]) -> Sequence[EdgeKind]:
+    """Those kinds of edges of which there are enough to say something; the user's own always do."""
+    if adjacency.edges_per_document(kinds) >= LEAST_EDGES_PER_DOCUMENT:
+        return kinds
+    return ("own",) if "own" in kinds and adjacency.edges_per_document(("own",)) else ()
 
 
 def _ordinals(index: FeatureIndex, rows: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import fields
 from numbers import Real
 from typing import TYPE_CHECKING
@@ -21,9 +22,10 @@ def number(name: str, value: object) -> float:
     UsageError
         If it is not a finite number.
     """
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
-        raise UsageError(f"{name} must be a finite number, got {value!r}")
-    return float(value)
+    with suppress(OverflowError):  # of a whole number that no float can hold
+        if not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value):
+            return float(value)
+    raise UsageError(f"{name} must be a finite number, got {value!r:.80}")
 
 
 def check_name(name: object, parameter: str = "name") -> None:

@@ -72,7 +72,9 @@ def parse(text: str, language_models: Mapping[str, LanguageModel] | None = None)
         If it is malformed, names a chain or a parameter that does not exist, or gives one a value it cannot take.
     """
     try:
-        tree = ast.parse(text.strip(), mode="eval")
+        chain = text.strip()
+        # In parentheses it may go over several lines.
+        tree = ast.parse(f"({chain}\n)" if chain else chain, mode="eval")
         return _chain(tree.body, language_models or {})
     except UsageError:
         raise

@@ -22,7 +22,7 @@ from datastore.text import words
 from .fusion import Fusion
 from .fusion.base import Shares
 from .fusion.scores import gap
-from .fusion.weighted import weigh, weighted
+from .fusion.weighted import WeightedFusion, weigh, weighted
 from .protocol import Chain
 from .selectors import Selection
 
@@ -73,6 +73,7 @@ class Router(Fusion):
     ranking then.
     """
 
+    depth: int = WeightedFusion.depth
     trained: bool = True
 
     name: ClassVar[str] = "router"
@@ -82,7 +83,7 @@ class Router(Fusion):
         if not isinstance(self.trained, bool):
             raise UsageError(f"trained must be True or False, got {self.trained!r}")
 
-    def __call__(self, *arms: Chain, trained: bool = trained, depth: int = Fusion.depth) -> Router:
+    def __call__(self, *arms: Chain, trained: bool = trained, depth: int = depth) -> Router:
         """A chain of these arms (none: dense and bm25); a parameter that is not given has its default."""
         return Router(arms or Fusion.arms, depth, trained)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -39,7 +39,8 @@ class Fusion(ABC):
     arms
         Chains of any kind, fusions included.
     depth
-        Hits asked of each arm; raised to k where more hits than that are wanted.
+        Hits of each arm that decide about the order. Where more are wanted than they give, those that deeper ones lead
+        to follow, at most with the last one's score: what comes first does not depend on k.
     """
 
     arms: tuple[Chain, ...] = (dense, bm25)
@@ -77,12 +78,14 @@ class FusionRetriever:
     ) -> ChainHits:
         texts = check_request(queries, k)
         depth = min(max(self.chain.depth, k), max(len(self.store), 1))
+        width = min(k, max(depth, LARGEST_K))
         found = of_one_version(lambda: self._ask(texts, depth, where, explain))
         started = time.perf_counter()
-        shares = self.chain.shares(texts, found)
-        rows = np.concatenate([hits.rows for hits in found], axis=1)
-        sums = sum_by_row(rows, np.concatenate(shares.of_arms, axis=1))
-        rows, scores = rank(*sums, min(k, max(depth, LARGEST_K)))
+        shares = self.chain.shares(texts, [_cut(hits, self.chain.depth) for hits in found])
+        rows, scores = _fused([hits.rows[:, : self.chain.depth] for hits in found], shares, width)
+        if depth > self.chain.depth:
+            deeper = _fused([hits.rows for hits in found], self.chain.shares(texts, found), width)
+            rows, scores = _continued(rows, scores, *deeper)
         spent = {"fuse": (time.perf_counter() - started) * 1e3}
         fused = ChainHits(
             found[0].version,
@@ -102,6 +105,34 @@ class FusionRetriever:
         if len({hits.version for hits in found}) > 1:
             raise MovedOnError
         return found
+
+
+def _cut(hits: Hits, depth: int) -> Hits:
+    return replace(hits, rows=hits.rows[:, :depth], scores=hits.scores[:, :depth])
+
+
+def _fused(
+    rows: Sequence[NDArray[np.int64]], shares: Shares, width: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    return rank(*sum_by_row(np.concatenate(rows, axis=1), np.concatenate(shares.of_arms, axis=1)), width)
+
+
+def _continued(
+    rows: NDArray[np.int64],
+    scores: NDArray[np.float32],
+    deeper_rows: NDArray[np.int64],
+    deeper_scores: NDArray[np.float32],
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Each line with what the deeper one has besides, in its order, as far as there is room."""
+    rows, scores = rows.copy(), scores.copy()
+    for line in np.flatnonzero((rows[:, -1:] < 0).any(axis=1)).tolist():
+        full = int((rows[line] >= 0).sum())
+        new = (deeper_rows[line] >= 0) & ~np.isin(deeper_rows[line], rows[line, :full])
+        count = min(int(new.sum()), rows.shape[1] - full)
+        last = scores[line, full - 1] if full else np.inf
+        rows[line, full : full + count] = deeper_rows[line][new][:count]
+        scores[line, full : full + count] = np.minimum(deeper_scores[line][new][:count], last)
+    return rows, scores
 
 
 def sum_by_row(

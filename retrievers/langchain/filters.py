@@ -7,14 +7,17 @@ import math
 from collections.abc import Mapping
 from typing import TypeAlias
 
-from datastore import UsageError
+from datastore import Datastore, UsageError
 from datastore.filters.like import quoted
 
 Filter: TypeAlias = str | Mapping[str, str | float | bool | None]
 
 
-def where_of(filter: Filter | None) -> str | None:  # noqa: A002 (LangChain's word)
+def where_of(filter: Filter | None, store: Datastore | None) -> str | None:  # noqa: A002 (LangChain's word)
     """A filter as `where` of `Datastore.search`; an empty mapping allows everything.
+
+    A mapping may have a name that no document of the store has, as that of a user before the first document: no value
+    equals it, and None does. In SQL such a name is refused, as it is most likely misspelt.
 
     Raises
     ------
@@ -28,7 +31,12 @@ def where_of(filter: Filter | None) -> str | None:  # noqa: A002 (LangChain's wo
             f"filter must be a condition in SQL or a mapping, got a {type(filter).__name__}",
             hint="filter=\"source = 'wikipedia' AND year >= 2020\", or filter={'source': 'wikipedia'}",
         )
-    return " AND ".join(_equality(name, value) for name, value in filter.items()) or None
+    conditions = {name: _equality(name, value) for name, value in filter.items()}
+    known = frozenset() if store is None else store.snapshot.catalog.columns
+    for name in conditions if known else ():
+        if name.lower() not in known:  # NULL everywhere
+            conditions[name] = "TRUE" if filter[name] is None else "FALSE"
+    return " AND ".join(conditions.values()) or None
 
 
 def _equality(name: object, value: object) -> str:

@@ -80,7 +80,8 @@ class CompendiaRetriever(BaseRetriever):
         filter: Filter | None = None,  # noqa: A002 (LangChain's word)
     ) -> list[Document]:
         del run_manager  # LangChain reports the run's start, end and errors itself
-        where = where_of(self.filter if filter is None else filter)
+        assert isinstance(self.store, Datastore)
+        where = where_of(self.filter if filter is None else filter, self.store)
         hits = self._bound.retrieve([query], self.k if k is None else k, where)
         paths = hits.read_paths(0) if isinstance(hits, ChainHits) else [[] for _ in hits[0]]
         return [_document(hit, path) for hit, path in zip(hits[0], paths, strict=True)]

@@ -258,8 +258,8 @@ class CompendiaVectorStore(VectorStore):
         return [query] if self._embedding is None else np.array([await self._embedding.aembed_query(query)])
 
     def _search(self, asked: Asked, k: int, options: dict[str, Any]) -> Hits | None:
-        where = where_of(options.pop("filter", None))
         store = self.store
+        where = where_of(options.pop("filter", None), store)
         if store is None:
             integer("k", k, at_least=1)
             return None

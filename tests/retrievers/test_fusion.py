@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from datastore import Hits, UsageError
 from datastore.hits import rank
-from retrievers import Chain, bm25, dense, rrf, weighted
+from retrievers import Chain, bm25, dense, parse, rrf, weighted
 
 TEXTS = [
     "the tide rises",
@@ -291,3 +291,21 @@ def test_requests_are_checked_before_any_arm_is_asked(store):
 def test_anything_with_on_is_a_chain():
     assert isinstance(arm({}), Chain)
     assert all(isinstance(chain, Chain) for chain in (dense, bm25, rrf, weighted))
+
+
+@pytest.mark.parametrize(
+    "chain", ["rrf(dense, bm25, depth=5)", "weighted(dense, bm25, depth=5)", "router(depth=5)"]
+)
+def test_what_comes_first_does_not_depend_on_how_much_is_asked_for(make_store, chain):
+    store = make_store(
+        [f"a ship {'sails ' * (number % 5)}to port {number % 3} of {number}" for number in range(40)]
+    )
+    retriever = parse(chain).on(store)
+    queries = ["ship to port 2", "sails of 7", "nothing of it"]
+    few, many = retriever.retrieve(queries, 4), retriever.retrieve(queries, 30)
+    np.testing.assert_array_equal(many.rows[:, :4], few.rows)
+    np.testing.assert_array_equal(many.scores[:, :4], few.scores)
+    for rows, scores in zip(many.rows, many.scores, strict=True):
+        found = rows[rows >= 0]
+        assert len(set(found.tolist())) == len(found) > 10
+        assert (np.diff(scores[: len(found)]) <= 0).all()

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from datastore import Datastore, UsageError
-from retrievers import bm25, dense, graph, neighbours, parse, rrf
+from datastore.index.graph import own
+from retrievers import bm25, decontaminated, dense, graph, neighbours, parse, rrf
 from retrievers.explain import Reached, Step
 
 # Ada -> Bea -> Cyd -> Dov by mentions; what is asked names Ada alone. Others are there to be found without a link.
@@ -214,3 +215,52 @@ def test_paths_are_in_langchain_metadata_and_on_the_command_line(store):
     hits = json.loads(CliRunner().invoke(app, [*command, "--json"]).stdout)["hits"]
     assert "path" not in hits[0]
     assert hits[1]["path"] == way
+
+
+def test_what_comes_first_does_not_depend_on_how_much_is_asked_for(store):
+    retriever = (bm25 >> graph).on(store)
+    whole = retriever.retrieve([QUESTION, "cook"], 7)
+    for k in range(1, 7):
+        np.testing.assert_array_equal(retriever.retrieve([QUESTION, "cook"], k).rows, whole.rows[:, :k])
+
+
+def test_edges_of_ones_own_are_followed_however_few(make_store, tmp_path):
+    store = make_store([f"filler number {number}" for number in range(40)])
+    (tmp_path / "edges.tsv").write_text("3\tis told with\t30\n")
+    store.add_index("bm25")
+    store.add_index({"kind": "graph", "own": str(tmp_path / "edges.tsv")})
+    hits = (bm25 >> graph(seeds=1)).on(store).retrieve(["number 3"], 40)
+    assert hits.rows[0, :2].tolist() == [3, 30]
+    assert (decontaminated(bm25 >> graph(seeds=1))).on(store).retrieve(["number 3"], 40).read_paths(0)[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "message"),
+    [
+        ("edges.tsv", "3\t \t30", "edges.tsv:1: the relation is empty"),
+        (
+            "edges.jsonl",
+            '{"source": "3", "relation": "a", "target": "4", "wieght": 2}',
+            "edge has no 'wieght'",
+        ),
+    ],
+)
+def test_a_line_that_is_no_edge_is_refused(make_store, tmp_path, name, line, message):
+    store = make_store([f"filler number {number}" for number in range(40)])
+    (tmp_path / name).write_text(f"{line}\n")
+    with pytest.raises(UsageError, match=message):
+        store.add_index({"kind": "graph", "own": str(tmp_path / name)})
+
+
+def test_more_relations_than_a_graph_can_tell_apart_are_refused(make_store, tmp_path, monkeypatch):
+    monkeypatch.setattr(own, "MOST_RELATIONS", 2)
+    store = make_store([f"filler number {number}" for number in range(5)])
+    (tmp_path / "edges.tsv").write_text("".join(f"{i}\tis {i} of\t{i + 1}\n" for i in range(4)))
+    with pytest.raises(UsageError, match=r"edges.tsv:3: the 3th relation"):
+        store.add_index({"kind": "graph", "own": str(tmp_path / "edges.tsv")})
+
+
+@pytest.mark.parametrize("name", ["dense", "a b/c", ""])
+def test_names_that_an_index_cannot_have_are_refused(make_store, name):
+    with pytest.raises(UsageError, match=f"an index cannot be called '{name}'"):
+        make_store(["tea"]).add_index({"kind": "bm25", "name": name})

@@ -11,7 +11,7 @@ from langchain_core.runnables import ConfigurableField
 from langchain_tests.integration_tests import RetrieversIntegrationTests
 from pydantic import ValidationError
 
-from datastore import NotFoundError
+from datastore import NotFoundError, UsageError
 from retrievers import bm25, dense, rrf
 from retrievers.langchain import CompendiaRetriever
 
@@ -149,6 +149,10 @@ async def test_filters_are_conditions_or_values(make_store):
     assert found(await adapter.ainvoke("tide", filter="part IS NOT NULL", k=9)) == ["0", "1", "4"]
     assert adapter.invoke("tide", filter="part = 'three'") == []
     assert len(adapter.invoke("tide", filter={}, k=9)) == 5
+    assert adapter.invoke("tide", filter={"part": "one", "user": "new"}) == []
+    assert found(adapter.invoke("tide", filter={"part": "it's two", "user": None})) == ["1"]
+    with pytest.raises(UsageError, match="'user', which is unknown"):
+        adapter.invoke("tide", filter="user = 'new'")
 
 
 def test_pickling(make_store):

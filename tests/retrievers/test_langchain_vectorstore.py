@@ -477,14 +477,16 @@ def test_quoting(tmp_path_factory, values, name, other):
 )
 def test_filters_that_say_nothing_are_refused(filter_):
     with pytest.raises(UsageError, match="filter"):
-        where_of(filter_)
+        where_of(filter_, None)
 
 
-def test_a_key_that_nothing_has_is_said(angles):
+def test_a_key_that_nothing_has_matches_nothing_and_in_sql_it_is_said(angles):
     angles.add_texts(["0"], [{"year": 2020}])
 
+    assert angles.similarity_search("0", filter={"user": "new"}) == []
+    assert contents(angles.similarity_search("0", filter={"user": None, "year": 2020})) == ["0"]
     with pytest.raises(ValueError, match='did you mean "year"'):
-        angles.similarity_search("0", filter={"yaer": 2020})
+        angles.similarity_search("0", filter="yaer = 2020")
 
 
 def test_retrievers_of_each_kind(angles):

@@ -280,3 +280,12 @@ def test_deep_nesting_does_not_break_it(text):
 def test_public_names():
     assert retrievers.__all__ == sorted(retrievers.__all__)
     assert all(hasattr(retrievers, name) for name in retrievers.__all__)
+
+
+def test_a_chain_may_go_over_several_lines():
+    assert parse("weighted(dense,\n bm25)\n  >> mmr\n") == parse("weighted(dense, bm25) >> mmr")
+
+
+def test_a_whole_number_that_no_float_can_hold_is_refused():
+    with pytest.raises(UsageError, match="diversity must be a finite number"):
+        parse(f"dense >> mmr(diversity=1{'0' * 400})")

@@ -74,7 +74,7 @@ def arms_named(*names):
 def test_without_training_it_is_plain_fusion(store, names, parameters):
     arms = arms_named(*names)
 
-    plain = weighted(*arms, depth=100).on(store).retrieve(QUERIES, 20)
+    plain = weighted(*arms).on(store).retrieve(QUERIES, 20)
     routed = router(*arms, **parameters).on(store).retrieve(QUERIES, 20)
 
     np.testing.assert_array_equal(routed.rows, plain.rows)

@@ -51,7 +51,8 @@ def fingerprint(config: Config, *, fetch: bool = True) -> dict[str, Any]:
         if not path.is_file():
             raise NotFoundError(
                 f"there is no file of edges {path}",
-                hint=f"put it there; or compendia index drop STORE {config.name}, and add it with --set own=FILE",
+                hint="put it there, or name another (--set own=FILE); of an index that the store has, first "
+                f"compendia index drop STORE {config.name}",
             )
         own = checksum(path)
     return {"rules": _RULES, "own": own}

@@ -13,11 +13,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ...errors import UsageError
+from ...errors import UsageError, nearest
 from ...lines import read_lines, read_object
 
 if TYPE_CHECKING:
     from ...catalog import Catalog
+
+
+MOST_RELATIONS = 60_000
+"""A label has 16 bits, and edges that are no one's own have some."""
+
+_KEYS = ("source", "relation", "target", "weight")
 
 
 class Triple(NamedTuple):
@@ -61,11 +67,17 @@ def read_triples(path: Path) -> Iterator[Triple]:
                 )
         else:
             record = read_object(line, place)
-            fields = [record.get(key) for key in ("source", "relation", "target")]
+            if unknown := record.keys() - {*_KEYS}:
+                raise UsageError(
+                    f"{place}: an edge has no {min(unknown)!r}", hint=nearest(min(unknown), _KEYS)
+                )
+            fields = [record.get(key) for key in _KEYS[:3]]
             fields += [record["weight"]] if "weight" in record else []
         source, relation, target = fields[:3]
         if not (isinstance(source, str) and isinstance(relation, str) and isinstance(target, str)):
             raise UsageError(f"{place}: source, relation and target must be text")
+        if not relation.strip():
+            raise UsageError(f"{place}: the relation is empty")
         yield Triple(place, source, relation, target, _weight(fields[3:], place))
 
 
@@ -88,7 +100,14 @@ def check_triples(path: Path, catalog: Catalog) -> None:
         If one is not: the error names the line; and as `read_triples` does.
     """
     places: dict[str, str] = {}
+    relations: set[str] = set()
     for triple in read_triples(path):
+        relations.add(triple.relation)
+        if len(relations) > MOST_RELATIONS:
+            raise UsageError(
+                f"{triple.place}: the {len(relations):,}th relation, which is more than a graph can tell apart",
+                hint="call what says the same alike, or give all the rest one name",
+            )
         places.setdefault(triple.source, triple.place)
         places.setdefault(triple.target, triple.place)
     candidates = places.keys() - catalog.rows_of_passages([*places]).keys()
