@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from datastore.errors import UsageError
+from datastore.errors import UsageError, nearest
 
 from .config import ArmConfig, Evaluation, FileArm, NoneArm, Options, OracleArm, RetrieverArm, WrongArm
 
@@ -34,13 +34,15 @@ def expand(evaluation: Evaluation, sources_of: Callable[[ArmConfig], Sequence[st
     Parameters
     ----------
     sources_of
-        Where an arm's passages can come from; asked only where each is to be left out once.
+        Where an arm's passages can come from; asked only where some are kept or left out.
 
     Raises
     ------
     UsageError
-        If two arms have one name, or a `wrong` arm takes its passages from none before it.
+        If two arms have one name, a `wrong` arm takes its passages from none before it, a source to keep or leave out
+        is not there, or an arm is left with none.
     """
+    _check_sources(evaluation, sources_of)
     arms: list[Arm] = []
     for config in evaluation.arms:
         arm = Arm(config.name or _name(config), config, evaluation.options.with_changes(config.options))
@@ -66,6 +68,7 @@ def expand(evaluation: Evaluation, sources_of: Callable[[ArmConfig], Sequence[st
     for names in ([arm.name for arm in arms], [arm.file for arm in arms]):
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise UsageError(f"two arms are named {twice[0]!r}", hint="give one of them another name")
+    _check_chosen(arms, sources_of)
     return [_as_controlled(arm, arms) for arm in arms]
 
 
@@ -98,12 +101,38 @@ def _name(config: ArmConfig) -> str:
             return config.kind
 
 
-def _shown_sources(arm: Arm, sources: Sequence[str]) -> list[str]:
-    chosen = [
+def _check_sources(evaluation: Evaluation, sources_of: Callable[[ArmConfig], Sequence[str]]) -> None:
+    """What one arm cannot take passages from another may: the evaluation's options are for all of them."""
+    given = (evaluation.options, *(config.options for config in evaluation.arms))
+    names = [name for options in given for name in (*options.keep, *options.leave_out)]
+    known = {source for config in evaluation.arms for source in sources_of(config)} if names else set()
+    for name in names:
+        if known and name not in known:
+            raise UsageError(f"there is no source {name!r} to keep or leave out", hint=nearest(name, known))
+
+
+def _check_chosen(arms: Sequence[Arm], sources_of: Callable[[ArmConfig], Sequence[str]]) -> None:
+    for arm in arms:
+        if not arm.options.keep and not arm.options.leave_out:
+            continue
+        sources = sources_of(arm.config)
+        if sources and not _chosen(arm, sources):
+            raise UsageError(
+                f"the arm {arm.name} keeps none of its sources",
+                hint=f"known: {', '.join(sources)}; options of one arm stand in the arm",
+            )
+
+
+def _chosen(arm: Arm, sources: Sequence[str]) -> list[str]:
+    return [
         source
         for source in sources
         if source not in arm.options.leave_out and (not arm.options.keep or source in arm.options.keep)
     ]
+
+
+def _shown_sources(arm: Arm, sources: Sequence[str]) -> list[str]:
+    chosen = _chosen(arm, sources)
     if len(chosen) < 2:
         raise UsageError(
             f"the arm {arm.name} takes passages from {len(chosen)} source, so that none can be left out",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +89,10 @@ class Bound:
     def _sources(self, config: ArmConfig) -> Sequence[str]:
         if isinstance(config, FileArm):
             return self._file(config).sources
+        return self._store_sources if isinstance(config, RetrieverArm | OracleArm) else []
+
+    @cached_property
+    def _store_sources(self) -> Sequence[str]:
         return [] if self.store is None else sorted(set(self.store.read_column("source")))
 
     def _gold(self, arm: Arm) -> Gold:

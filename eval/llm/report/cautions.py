@@ -8,7 +8,8 @@ from typing import Any
 from datastore.decontamination import DecontaminationConfig
 from datastore.decontamination.folding import folded_words
 
-from ..arms import Arm
+from ..arms import Arm, controlled
+from ..config import WrongArm
 from ..questions import Questions, query_of
 
 _FEW_SUBJECTS = 10  # clusters below which a cluster bootstrap's intervals are known to be too narrow
@@ -25,6 +26,11 @@ def cautions(report: Mapping[str, Any], questions: Questions, arms: Sequence[Arm
         found.append(
             f"intervals by {report['subjects']} subjects are too narrow: so few do not show how much subjects differ"
         )
+    found += [
+        f"{arm.name}: {few}"
+        for arm, told in zip(arms, report["arms"], strict=True)
+        if (few := _few_passages(arm, arms, told["few_passages"]))
+    ]
     found += [
         f"{arm['arm']}: {cut['characters']:,} characters of passages cut off, in {cut['questions']:,} questions"
         for arm in report["arms"]
@@ -43,3 +49,15 @@ def cautions(report: Mapping[str, Any], questions: Questions, arms: Sequence[Arm
     if report["retries"]:
         found.append(f"{report['retries']:,} requests were sent again")
     return found
+
+
+def _few_passages(arm: Arm, arms: Sequence[Arm], counts: Mapping[str, int] | None) -> str:
+    """Gold passages are as many as there are: fewer than k are no lack."""
+    if counts is None:
+        return ""
+    source = controlled(arm.config, arms) if isinstance(arm.config, WrongArm) else arm
+    gold = source is None or source.config.kind == "gold"
+    parts = [f"no passage before {counts['none']:,} questions"] if counts["none"] else []
+    if counts["fewer"] and not gold:
+        parts.append(f"fewer than {arm.options.k} before {counts['fewer']:,} questions")
+    return ", ".join(parts)

@@ -12,7 +12,7 @@ from ..run import Done
 from .cautions import cautions
 from .flips import flips, samples
 from .outcomes import Outcomes, check_same_questions, read_outcomes
-from .score import diagnostics, differences, mean_seconds, measures, subjects
+from .score import diagnostics, differences, few_passages, mean_seconds, measures, subjects
 
 SCHEMA = "compendia.eval.llm/2"
 
@@ -81,6 +81,7 @@ def _arm(
         "failed": len(everything.failed),
         "subjects": subjects(own, seed),
         "retrieval": diagnostics(own, compared[first.name], arm.options.k, seed),
+        "few_passages": few_passages(own, arm.options.k) if arm.config.kind != "none" else None,
         "prompt_tokens": {
             "mean": float(own["prompt_tokens"].mean()),
             "most": int(own["prompt_tokens"].max()),

@@ -85,6 +85,12 @@ def subjects(outcomes: Outcomes, seed: int) -> dict[str, Any]:
     return found
 
 
+def few_passages(outcomes: Outcomes, k: int) -> dict[str, int]:
+    """Questions that were shown no passage, and those that were shown some but fewer than k."""
+    shown = outcomes["passages"]
+    return {"none": int((shown == 0).sum()), "fewer": int(((shown > 0) & (shown < k)).sum())}
+
+
 def diagnostics(outcomes: Outcomes, baseline: Outcomes, k: int, seed: int) -> dict[str, Any] | None:
     """What was shown, whether the answer was in it and where; None for an arm that shows nothing.
 

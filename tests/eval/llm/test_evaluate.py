@@ -470,3 +470,52 @@ def test_what_a_reader_has_to_know_stands_in_the_report(make_task, make_evaluati
     assert short.startswith(f"bm25: {len(items)} queries have fewer than 8 words")
     page = (evaluation.folder / "report.html").read_text()
     assert few in page
+
+
+@pytest.mark.parametrize(
+    ("options", "own", "message", "hint"),
+    [
+        ({"keep": ["tset"]}, {}, "no source 'tset' to keep", 'did you mean "test"'),
+        ({}, {"leave_out": ["tets"]}, "no source 'tets' to keep", 'did you mean "test"'),
+        ({"leave_out": ["test"]}, {}, "the arm bm25 keeps none of its sources", "known: test"),
+    ],
+)
+def test_sources_that_are_not_there_are_refused(
+    make_task, make_evaluation, scripted, items, store, options, own, message, hint
+):
+    make_task(items)
+    evaluation = make_evaluation([NONE, {**BM25, "options": own}], options=options)
+    with pytest.raises(UsageError, match=message) as error:
+        llm.evaluate(evaluation, scripted(), store)
+    assert hint in error.value.hint
+
+
+def test_a_source_of_one_arm_may_be_left_out_for_all(
+    make_task, make_evaluation, scripted, items, store, tmp_path
+):
+    make_task(items)
+    contexts = [{"source": source, "retrieval text": source} for source in ("atlas", "news")]
+    lines = [json.dumps({"id": item.id, "ctxs": contexts}) for item in items]
+    (tmp_path / "found.jsonl").write_text("\n".join(lines))
+    file = {"kind": "file", "path": "found.jsonl"}
+    evaluation = make_evaluation([NONE, BM25, file], options={"k": 1, "leave_out": ["atlas"]})
+    report = llm.evaluate(evaluation, scripted(), store)
+    assert [arm["retrieval"] and arm["retrieval"]["passages"] for arm in report["arms"]] == [None, 1.0, 1.0]
+
+
+def test_questions_that_were_shown_too_few_passages_are_counted(
+    make_task, make_evaluation, scripted, items, tmp_path
+):
+    make_task(items)
+    lines = [
+        {"id": item.id, "ctxs": [{"retrieval text": f"{item.id} {rank}"} for rank in range(count)]}
+        for item, count in zip(items, [0, 0, 1, *[2] * 9], strict=True)
+    ]
+    (tmp_path / "found.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    arms = [NONE, {"kind": "file", "path": "found.jsonl"}, GOLD, WRONG]
+    report = llm.evaluate(make_evaluation(arms, options={"k": 2}), scripted())
+    counts = [arm["few_passages"] for arm in report["arms"]]
+    assert counts == [None, {"none": 2, "fewer": 1}, *[{"none": 0, "fewer": 12}] * 2]
+    assert [
+        caution for caution in report["cautions"] if "no passage" in caution or "fewer than 2" in caution
+    ] == ["found: no passage before 2 questions, fewer than 2 before 1 questions"]
