@@ -13,11 +13,11 @@ from .batching import Pair, Tokens
 from .packing import Pack, pack
 from .prefix_cache import PrefixCache
 
-_SCORED_AT_ONCE = 256  # positions whose logits are held together: 50 MB a thread for a vocabulary of 49,152
+SCORED_AT_ONCE = 256  # positions whose logits are held together: 50 MB for a vocabulary of 49,152
 _WIDENED_AT_ONCE = 8192  # words of the vocabulary whose weights are held in float32 together
 
 
-def score(
+def predicting_states(
     model: Any,
     batch: Sequence[Tokens],
     rows: Sequence[int],
@@ -25,8 +25,10 @@ def score(
     prefix: PrefixCache | None,
     *,
     packed: bool,
-) -> NDArray[np.float64]:
-    """(len(pairs),) log-likelihoods; pair i is read from text rows[i] of the batch, which starts with its inputs.
+) -> torch.Tensor:
+    """(targets, width) states that predict the targets of all pairs, pair by pair.
+
+    Pair i is read from text rows[i] of the batch, which starts with its inputs.
 
     All texts begin with the prefix, and no target is predicted inside it. `packed`: the batch goes as one row.
     """
@@ -34,25 +36,32 @@ def score(
     texts = [text[skipped:] for text in batch]
     lengths = [len(pair.targets) for pair in pairs]
     places = [np.arange(len(pair.inputs) - len(pair.targets), len(pair.inputs)) - skipped for pair in pairs]
-    targets = torch.from_numpy(np.concatenate([pair.targets for pair in pairs])).to(model.device)
     with torch.inference_mode():
         if packed:
             packing = pack(texts)
             at = np.concatenate([packing.paths[row][some] for row, some in zip(rows, places, strict=True)])
-            states = _packed_states(model, packing, prefix)[0, torch.from_numpy(at).to(model.device)]
-        else:
-            at_rows, at_places = np.repeat(rows, lengths), np.concatenate(places)
-            states = _states(model, texts, prefix)[
-                torch.from_numpy(at_rows).to(model.device), torch.from_numpy(at_places).to(model.device)
-            ]
-        output_layer = model.get_output_embeddings()
-        nats = []
-        for start in range(0, len(targets), _SCORED_AT_ONCE):
-            logits = _logits(output_layer, states[start : start + _SCORED_AT_ONCE])
-            wanted = targets[start : start + _SCORED_AT_ONCE, None]
+            return _packed_states(model, packing, prefix)[0, torch.from_numpy(at).to(model.device)]
+        at_rows, at_places = np.repeat(rows, lengths), np.concatenate(places)
+        return _states(model, texts, prefix)[
+            torch.from_numpy(at_rows).to(model.device), torch.from_numpy(at_places).to(model.device)
+        ]
+
+
+def score(model: Any, states: Sequence[torch.Tensor], pairs: Sequence[Pair]) -> NDArray[np.float64]:
+    """(len(pairs),) log-likelihoods from the states that predict their targets, in order.
+
+    Many at a time: to widen the output layer's weights takes as long as to score some hundred positions.
+    """
+    targets = torch.from_numpy(np.concatenate([pair.targets for pair in pairs])).to(model.device)
+    nats = []
+    with torch.inference_mode():
+        together = torch.cat(list(states))
+        for start in range(0, len(targets), SCORED_AT_ONCE):
+            logits = _logits(model.get_output_embeddings(), together[start : start + SCORED_AT_ONCE])
+            wanted = targets[start : start + SCORED_AT_ONCE, None]
             nats.append(logits.gather(1, wanted)[:, 0] - logits.logsumexp(dim=1))
         by_token = torch.cat(nats).double().cpu().numpy()
-    return np.add.reduceat(by_token, np.cumsum([0, *lengths[:-1]]))
+    return np.add.reduceat(by_token, np.cumsum([0, *(len(pair.targets) for pair in pairs)])[:-1])
 
 
 def _logits(output_layer: Any, states: torch.Tensor) -> torch.Tensor:

@@ -7,9 +7,9 @@ the tokens asked for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -25,10 +25,13 @@ from .loading import load_model
 from .packing import packed_pieces
 from .prefix_cache import PrefixCache, can_share_beginnings
 from .prompts import PromptTokenizer, draw_seed
-from .scoring import score
+from .scoring import SCORED_AT_ONCE, predicting_states, score
 
 if TYPE_CHECKING:
     from ..tasks.task import Prompt
+
+
+_Result = TypeVar("_Result")
 
 
 class _Costs(NamedTuple):
@@ -79,20 +82,33 @@ class TransformersModel:
         }
         nats = np.zeros(len(pairs))
 
-        def score_batch(batch: Sequence[Tokens], prefix: PrefixCache | None, packed: bool) -> None:
-            rows, numbers = zip(
-                *((row, i) for row, text in enumerate(batch) for i in askers[text]), strict=True
-            )
-            nats[list(numbers)] = score(
-                self._model, batch, rows, [pairs[i] for i in numbers], prefix, packed=packed
-            )
+        def read_batch(
+            batch: Sequence[Tokens], prefix: PrefixCache | None, packed: bool
+        ) -> tuple[list[int], torch.Tensor]:
+            rows = [row for row, text in enumerate(batch) for _ in askers[text]]
+            numbers = [number for text in batch for number in askers[text]]
+            asked = [pairs[number] for number in numbers]
+            return numbers, predicting_states(self._model, batch, rows, asked, prefix, packed=packed)
+
+        def score_waiting() -> None:
+            numbers = [number for some, _ in waiting for number in some]
+            if numbers:
+                nats[numbers] = score(
+                    self._model, [states for _, states in waiting], [pairs[i] for i in numbers]
+                )
+            waiting.clear()
 
         groups = self._groups(sharable)
         if self._shares:
             planned = packed_pieces(groups, self._batch_tokens, self._costs.pack_tokens)
         else:
             planned = pieces(groups, self._batch_tokens)
-        self._run(planned, score_batch)
+        waiting: list[tuple[list[int], torch.Tensor]] = []
+        for read in self._run(planned, read_batch):
+            waiting.append(read)
+            if sum(len(states) for _, states in waiting) >= SCORED_AT_ONCE:
+                score_waiting()
+        score_waiting()
         return [
             LogLikelihood(float(total), len(pair.targets)) for total, pair in zip(nats, pairs, strict=True)
         ]
@@ -120,7 +136,8 @@ class TransformersModel:
 
         groups = self._groups({text: len(text) - 1 for text in askers})
         budget = self._batch_tokens * _WRITTEN_FOR_READ
-        self._run(pieces(groups, budget, max_tokens), generate_batch)
+        for _ in self._run(pieces(groups, budget, max_tokens), generate_batch):
+            pass
         return [row.generation(sampling.stop, self._tokenizer) for row in rows]
 
     def close(self) -> None:
@@ -134,14 +151,15 @@ class TransformersModel:
     def _run(
         self,
         planned: Iterable[Piece],
-        run_batch: Callable[[Sequence[Tokens], PrefixCache | None, bool], None],
-    ) -> None:
-        def run(piece: Piece) -> None:
+        run_batch: Callable[[Sequence[Tokens], PrefixCache | None, bool], _Result],
+    ) -> Iterator[_Result]:
+        """What `run_batch` gives for each batch, in the order they are planned; raises what one raised."""
+
+        def run(piece: Piece) -> list[_Result]:
             torch.set_num_threads(1)  # of this thread; see the module
             prefix = PrefixCache(self._model, piece.prefix) if piece.prefix else None
-            for batch in piece.batches:
-                run_batch(batch, prefix, piece.packed)
+            return [run_batch(batch, prefix, piece.packed) for batch in piece.batches]
 
         with ThreadPoolExecutor(self._threads) as pool:
-            for _ in pool.map(run, planned):
-                pass  # raises what a piece raised
+            for results in pool.map(run, planned):
+                yield from results

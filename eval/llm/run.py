@@ -76,7 +76,14 @@ def ask(
             for arm, finder in zip(arms, finders, strict=True):
                 with progress(f"passages of {arm.name}", len(questions.items), "questions") as advance:
                     took = prepare(
-                        arm, finder, questions, engine, folder.passages(arm), evaluation.batch, advance
+                        arm,
+                        finder,
+                        questions,
+                        engine,
+                        folder.passages(arm),
+                        batch=evaluation.batch,
+                        max_failed=evaluation.max_failed,
+                        advance=advance,
                     )
                 found = Seconds(found.find + took.find, found.prompts + took.prompts)
             asking = _Seconds()
@@ -152,7 +159,8 @@ def _ask_arm(
     seconds: _Seconds,
 ) -> None:
     path = folder.samples(arm)
-    failed, reason = 0, ""
+    refused = [row["error"] for row in read(folder.passages(arm)) if "error" in row]
+    failed, reason = len(refused), (refused or [""])[-1]
     with closing(Log(path)) as log:
         done = {row["id"] for row in read(path) if "error" not in row}
         advance(len(done))

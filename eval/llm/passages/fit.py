@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from datastore.errors import CompendiaError, UsageError
+from datastore.errors import UsageError
 
-from ...engines import Engine, RequestsFailedError
+from ...engines import Engine
 from ...tasks.task import Item, Prompt, Task
 
-_SHORTER = (
+SHORTER = (
     "give fewer or shorter passages (options.k, options.characters), fewer examples (shots), or a model with a longer "
     "context (engine)"
 )
@@ -25,18 +25,11 @@ def count_fitting(
     UsageError
         If one does not: it names the question. A continuation counts with the special tokens that it would have as a
         text of its own.
-    CompendiaError
+    RequestsFailedError
         If a server cannot count one: some refuse what is too long.
     """
     room = engine.fingerprint.context_tokens
-    try:
-        counts = engine.count_tokens(prompts)
-    except RequestsFailedError as error:
-        number, reason = next(iter(error.failures.items()))
-        raise CompendiaError(
-            f"the server does not count the tokens of question {items[number].id!r} in the arm {arm}: {reason}",
-            hint=f"if it is too long, {_SHORTER}; else run the same command again, it goes on from there",
-        ) from error
+    counts = engine.count_tokens(prompts)
     # To score texts, servers read them as a prompt and write one token behind it.
     own = 0 if task.form == "generate" else 1
     wanted = [("",) if task.form == "generate" else task.continuations(item) for item in items]
@@ -48,6 +41,6 @@ def count_fitting(
             raise UsageError(
                 f"question {item.id!r} does not fit in the arm {arm}: its prompt has {count:,} tokens and its answer "
                 f"up to {more:,}, the context of {engine.fingerprint.model} {room:,}",
-                hint=_SHORTER,
+                hint=SHORTER,
             )
     return counts

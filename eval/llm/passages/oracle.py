@@ -28,6 +28,7 @@ class Oracle:
         self._options = options
 
     def find(self, items: Sequence[Item], first: int) -> list[Found]:
+        """Raises RequestsFailedError if a server fails on one."""
         found = self._search.find(items, first)
         return [self._ranked(item, candidates) for item, candidates in zip(items, found, strict=True)]
 

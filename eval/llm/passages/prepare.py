@@ -10,16 +10,16 @@ from typing import Any, NamedTuple
 
 import xxhash
 
-from datastore.errors import IntegrityError
+from datastore.errors import CompendiaError, IntegrityError
 
-from ...engines import Engine
+from ...engines import Engine, RequestsFailedError
 from ...tasks.task import Item, Passage, Prompt
 from ..arms import Arm
-from ..log import Log, read
+from ..log import Log, Row, read
 from ..questions import Questions
 from .context import render
 from .finders import Finder, Found
-from .fit import count_fitting
+from .fit import SHORTER, count_fitting
 from .surface import answer_rank, right_texts
 
 Advance = Callable[[int], None]
@@ -44,7 +44,9 @@ def prepare(
     questions: Questions,
     engine: Engine,
     path: Path,
+    *,
     batch: int,
+    max_failed: int,
     advance: Advance,
 ) -> Seconds:
     """Find the passages of an arm, from where an earlier run ended; one row a question goes to the log at `path`.
@@ -53,24 +55,80 @@ def prepare(
     ------
     UsageError
         If a prompt does not fit the model's context.
+    CompendiaError
+        If a server fails on more than `max_failed` questions, to count their tokens or to rank their passages.
     """
     log = Log(path)
-    find_s = prompts_s = 0.0
+    known = ["error" in row for row in read(path)]
+    preparing = _Preparing(arm, finder, questions, engine, max_failed, failed=sum(known))
     try:
-        known = sum(1 for _ in read(path))
-        advance(known)
-        for start in range(known, len(questions.items), batch):
-            items = questions.items[start : start + batch]
-            started = time.perf_counter()
-            found = finder.find(items, start)
-            between = time.perf_counter()
-            log.append(_rows(arm, items, found, questions, engine))
-            find_s += between - started
-            prompts_s += time.perf_counter() - between
-            advance(len(items))
+        advance(len(known))
+        for start in range(len(known), len(questions.items), batch):
+            for rows in preparing.rows(questions.items[start : start + batch], start):
+                log.append(rows)
+                advance(len(rows))
     finally:
         log.close()
-    return Seconds(find_s, prompts_s)
+    return preparing.seconds
+
+
+class _Preparing:
+    """An arm on its way; `seconds` are those spent so far."""
+
+    def __init__(
+        self,
+        arm: Arm,
+        finder: Finder,
+        questions: Questions,
+        engine: Engine,
+        max_failed: int,
+        *,
+        failed: int,
+    ) -> None:
+        self._arm = arm
+        self._finder = finder
+        self._questions = questions
+        self._engine = engine
+        self._max_failed = max_failed
+        self._failed = failed
+        self.seconds = Seconds()
+
+    def rows(self, items: Sequence[Item], first: int) -> Iterator[list[Row]]:
+        """The rows of a batch, all at once; where a server fails on some, each question is tried alone."""
+        try:
+            rows = self._found(items, first)
+        except RequestsFailedError:
+            yield from self._alone(items, first)
+        else:
+            yield rows
+
+    def _alone(self, items: Sequence[Item], first: int) -> Iterator[list[Row]]:
+        for number, item in enumerate(items, start=first):
+            try:
+                yield self._found([item], number)
+            except RequestsFailedError as error:
+                yield [self._failure(item, error)]
+
+    def _found(self, items: Sequence[Item], first: int) -> list[Row]:
+        started = time.perf_counter()
+        found = self._finder.find(items, first)
+        between = time.perf_counter()
+        rows = _rows(self._arm, items, found, self._questions, self._engine)
+        self.seconds = Seconds(
+            self.seconds.find + between - started, self.seconds.prompts + time.perf_counter() - between
+        )
+        return rows
+
+    def _failure(self, item: Item, error: RequestsFailedError[Any]) -> Row:
+        self._failed += 1
+        reason = next(iter(error.failures.values()))
+        if self._failed > self._max_failed:
+            raise CompendiaError(
+                f"the server fails on question {item.id!r} in the arm {self._arm.name}: {reason}",
+                hint=f"if it is too long, {SHORTER}; else run the same command again, it goes on from there, or allow "
+                f"for it: --set max_failed={self._failed}",
+            ) from error
+        return {"id": item.id, "error": reason}
 
 
 def make_prompt(arm: Arm, questions: Questions, item: Item, passages: Sequence[Passage]) -> Prompt:
@@ -83,14 +141,15 @@ def make_prompt(arm: Arm, questions: Questions, item: Item, passages: Sequence[P
 
 
 def read_prepared(path: Path, questions: Questions) -> Iterator[Prepared]:
-    """What `prepare` wrote, a question at a time, in their order."""
+    """What `prepare` wrote, a question at a time, in their order, without those that a server failed on."""
     for item, row in zip(questions.items, read(path), strict=True):
         if row["id"] != item.id:
             raise IntegrityError(
                 f"{path} has the passages of {row['id']!r} where those of {item.id!r} should be",
                 hint="--restart makes the run anew",
             )
-        yield Prepared(item, passages_of(row), row)
+        if "error" not in row:
+            yield Prepared(item, passages_of(row), row)
 
 
 def passages_of(row: dict[str, Any]) -> list[Passage]:
@@ -108,7 +167,7 @@ def prompt_hash(prompt: Prompt) -> str:
 
 def _rows(
     arm: Arm, items: Sequence[Item], found: Sequence[Found], questions: Questions, engine: Engine
-) -> list[dict[str, Any]]:
+) -> list[Row]:
     prompts = [
         make_prompt(arm, questions, item, one.passages) for item, one in zip(items, found, strict=True)
     ]

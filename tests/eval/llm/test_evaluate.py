@@ -236,19 +236,70 @@ def test_a_prompt_that_does_not_fit_is_named_before_anything_is_asked(
     assert engine.asked == []
 
 
-def test_a_server_that_cannot_count_a_prompt_is_an_error_that_names_the_question(
-    make_task, make_evaluation, scripted, items
-):
+@pytest.fixture
+def refusing(scripted):
     class Refusing(scripted):
+        """Counts no tokens of a text that it fails on."""
+
         def count_tokens(self, prompts):
             return self._checked(prompts, super().count_tokens(prompts))
 
+    return Refusing
+
+
+def test_a_server_that_cannot_count_a_prompt_is_an_error_that_names_the_question(
+    make_task, make_evaluation, refusing, items
+):
     make_task(items)
-    engine = Refusing(fail=lambda text: "number 4 on" in text)
+    engine = refusing(fail=lambda text: "number 4 on" in text)
     with pytest.raises(CompendiaError, match="question 'q004' in the arm none: error 500") as error:
         llm.evaluate(make_evaluation([NONE]), engine)
     assert "options.k" in error.value.hint
+    assert "--set max_failed=1" in error.value.hint
     assert engine.asked == []
+
+
+def test_questions_whose_tokens_cannot_be_counted_may_be_allowed_to_fail(
+    make_task, make_evaluation, refusing, items
+):
+    make_task(items)
+    fail = re.compile("The capital of country [48] ").match
+    with pytest.raises(CompendiaError, match="question 'q008' in the arm gold"):
+        llm.evaluate(make_evaluation([NONE, GOLD], max_failed=1), refusing(fail=fail))
+    evaluation = make_evaluation([NONE, GOLD], max_failed=2)
+    for engine in (
+        refusing(fail=fail),
+        refusing(fail=fail),
+    ):  # the second time from where the first one ended
+        report = llm.evaluate(evaluation, engine)
+        assert report["left_out"] == ["q004", "q008"]
+        assert report["questions"] == 10
+        assert [arm["failed"] for arm in report["arms"]] == [0, 2]
+        assert not any(fail(prompt) for prompt in engine.asked)
+    failed = [row for row in rows(evaluation.folder / "passages" / "gold.jsonl") if "error" in row]
+    assert failed == [{"id": name, "error": "error 500"} for name in ("q004", "q008")]
+
+
+def test_answers_whose_tokens_cannot_be_counted_are_failures_too(make_task, make_evaluation, refusing, items):
+    make_task(items)
+    engine = refusing(fail=lambda text: text == f" {items[5].options[0]}")
+    report = llm.evaluate(make_evaluation([NONE], max_failed=1), engine)
+    assert report["left_out"] == ["q005"]
+
+
+def test_a_question_that_an_oracle_cannot_ask_about_is_a_failure_like_others(
+    make_task, make_evaluation, scripted, items, store
+):
+    make_task(items)
+    oracle = {"kind": "oracle", "retriever": "bm25", "candidates": 3, "options": {"k": 1}}
+    engine = scripted(fail=lambda prompt: "number 7 on" in prompt)
+    evaluation = make_evaluation([{**BM25, "name": "found"}, oracle])
+    with pytest.raises(CompendiaError, match=r"question 'q007' in the arm oracle\(bm25\): error 500"):
+        llm.evaluate(evaluation, engine, store)
+    report = llm.evaluate(evaluation.model_copy(update={"max_failed": 1}), engine, store)
+    assert report["left_out"] == ["q007"]
+    assert [arm["failed"] for arm in report["arms"]] == [1, 1]
+    assert report["arms"][1]["retrieval"]["passages"] == 1.0
 
 
 def test_what_a_passage_loses_is_counted(make_task, make_evaluation, scripted, items, store):
