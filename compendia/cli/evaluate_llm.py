@@ -88,6 +88,8 @@ def compare(
         print_json(compared)
         return
     typer.echo(f"{compared['task']}: {compared['questions']:,} questions in both; second minus first, paired")
+    if left := compared["left_out"]:
+        typer.echo(f"left out as one of them did not answer: {len(left):,} questions, {', '.join(left[:5])}")
     for number, run in zip(("first", "second"), compared["runs"], strict=True):
         store = run["store"]
         of_store = f"; {store['path']} version {store['version']}" if store else ""

@@ -56,7 +56,7 @@ class OpenAIModel:
                 revision=config.revision or "unknown",
                 dtype="unknown",
                 context_tokens=_context(entry, config.context_tokens),
-                engine=f"openai ({entry.get('owned_by', 'unknown')}, {entry.get('root', 'unknown')})",
+                engine=f"openai ({', '.join(_origin(entry))})",
             )
             self._tokenize_url = self._tokenizer_of(config.url)
         except BaseException:
@@ -223,6 +223,11 @@ class OpenAIModel:
 
         with ThreadPoolExecutor(self._concurrency) as pool:
             return list(pool.map(attempt, asked))
+
+
+def _origin(entry: Mapping[str, Any]) -> list[str]:
+    """Who serves the model, and where that was loaded from, as far as the server says."""
+    return [str(entry.get("owned_by", "unknown")), *([str(entry["root"])] if entry.get("root") else [])]
 
 
 def _context(entry: Mapping[str, Any], wanted: int | None) -> int:

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from datastore.protocols import LogLikelihood
-from eval.engines import EngineFingerprint
+from eval.engines import EngineFingerprint, RequestsFailedError
 
 QUESTIONS = [
     ("Do leaves fall in autumn?", "Leaves fall in autumn, yes they do.", "yes"),
@@ -151,9 +151,30 @@ def test_two_runs_are_compared_on_the_same_questions(invoke, config):
     assert [run["engine"]["model"] for run in compared["runs"]] == ["small", "large"]
     assert [arm["arm"] for arm in compared["arms"]] == ["none", "retrieved", "gold"]
     assert {arm["difference"]["accuracy"]["value"] for arm in compared["arms"]} == {0.0}
+    assert compared["left_out"] == []
     printed = invoke("eval", "compare", "first", "second").out
     assert "pubmedqa: 4 questions in both" in printed
     assert invoke("eval", "llm", "--config", config, "--out", "third", "--limit", "3").code == 0
     refused = invoke("eval", "compare", "first", "third")
     assert refused.code == 2
     assert "answers 4 questions and third 3, not the same" in refused.err
+
+
+def test_questions_that_one_run_did_not_answer_are_left_out_and_named(invoke, config, monkeypatch):
+    class Refusing(Reader):
+        def log_likelihoods(self, prompts, continuations):
+            answers = super().log_likelihoods(prompts, continuations)
+            failures = {number: "error 500" for number, text in enumerate(prompts) if "snow warm" in text}
+            if not failures:
+                return answers
+            raise RequestsFailedError(
+                [None if number in failures else answer for number, answer in enumerate(answers)], failures
+            )
+
+    assert invoke("eval", "llm", "--config", config, "--out", "first").code == 0
+    monkeypatch.setattr("eval.load_engine", lambda config: Refusing(config.model))
+    done = invoke("eval", "llm", "--config", config, "--out", "second", "--set", "max_failed=1")
+    assert done.code == 0, done.err
+    compared = invoke("eval", "compare", "first", "second")
+    assert "pubmedqa: 3 questions in both" in compared.out
+    assert "left out as one of them did not answer: 1 questions, 1\n" in compared.out

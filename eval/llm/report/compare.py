@@ -15,14 +15,14 @@ SCHEMA = "compendia.eval.compare/1"
 
 
 def compare(first: Path, second: Path, *, seed: int = 0) -> dict[str, Any]:
-    """The second run minus the first, for each arm that both have.
+    """The second run minus the first, for each arm that both have, on the questions that both answered in all of them.
 
     Raises
     ------
     NotFoundError
         If one of the folders holds no run.
     UsageError
-        If they are of different tasks or questions, share no arm, or one lacks answers to questions of the other.
+        If they are of different tasks or questions, share no arm, or one lacks more answers than it was allowed to.
     """
     records = [read_record(path) for path in (first, second)]
     before, after = records
@@ -36,12 +36,16 @@ def compare(first: Path, second: Path, *, seed: int = 0) -> dict[str, Any]:
             f"no arm has the same name in both: {', '.join(before['arms'])}; {', '.join(after['arms'])}",
             hint="give arms that should be compared one name",
         )
+    found = {
+        name: [_answered(path, record, name) for path, record in zip((first, second), records, strict=True)]
+        for name in shared
+    }
+    left_out = {name for pair in found.values() for one in pair for name in one.failed}
     arms = []
-    for name in shared:
-        one, other = (
-            _answered(path, record["arms"][name]["file"], name)
-            for path, record in zip((first, second), records, strict=True)
-        )
+    for name, pair in found.items():
+        one, other = (outcomes.without(left_out) for outcomes in pair)
+        if not one.ids:
+            raise UsageError(f"no question was answered in the arm {name} of both {first} and {second}")
         check_same_questions({str(first): one, str(second): other})
         arms.append(
             {
@@ -60,6 +64,7 @@ def compare(first: Path, second: Path, *, seed: int = 0) -> dict[str, Any]:
         "schema": SCHEMA,
         "task": before["task"],
         "questions": len(one.ids),
+        "left_out": sorted(left_out),
         "seed": seed,
         "runs": [
             {
@@ -72,11 +77,13 @@ def compare(first: Path, second: Path, *, seed: int = 0) -> dict[str, Any]:
     }
 
 
-def _answered(folder: Path, file: str, arm: str) -> Outcomes:
+def _answered(folder: Path, record: dict[str, Any], arm: str) -> Outcomes:
+    file = record["arms"][arm]["file"]
     outcomes = read_outcomes(folder / "passages" / f"{file}.jsonl", folder / "samples" / f"{file}.jsonl")
-    if outcomes.failed or not outcomes.ids:
+    missing = record["questions"] - len(outcomes.ids)
+    if missing > record.get("evaluation", {}).get("max_failed", 0):
         raise UsageError(
-            f"{folder} lacks answers of the arm {arm}, to {len(outcomes.failed)} questions",
+            f"{folder} lacks answers of the arm {arm}, to {missing} questions",
             hint="run its evaluation again: it goes on where it was stopped",
         )
     return outcomes

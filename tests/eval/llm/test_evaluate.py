@@ -438,6 +438,26 @@ def test_runs_of_other_questions_with_equal_ids_are_not_compared(
         llm.compare(first.folder, second.folder)
 
 
+def test_runs_with_allowed_failures_are_compared_on_what_both_answered(
+    make_task, make_evaluation, scripted, items, tmp_path
+):
+    make_task(items)
+    runs = []
+    for name, number in (("first", 3), ("second", 5)):
+        runs.append(make_evaluation([NONE, GOLD], max_failed=1, out=str(tmp_path / name)))
+        llm.evaluate(
+            runs[-1], scripted(fail=lambda text, n=number: text.startswith(f"The capital of country {n} "))
+        )
+    compared = llm.compare(*(evaluation.folder for evaluation in runs))
+    assert compared["left_out"] == ["q003", "q005"]
+    assert compared["questions"] == 10
+    assert [arm["difference"]["accuracy"]["value"] for arm in compared["arms"]] == [0.0, 0.0]
+    samples = runs[0].folder / "samples" / "none.jsonl"
+    samples.write_text("".join(samples.read_text().splitlines(keepends=True)[:-2]))
+    with pytest.raises(UsageError, match="first lacks answers of the arm none, to 2 questions"):
+        llm.compare(*(evaluation.folder for evaluation in runs))
+
+
 def test_examples_and_no_examples_before_the_same_questions_are_compared(
     make_task, make_evaluation, scripted, items, tmp_path
 ):
