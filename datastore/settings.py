@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -72,7 +74,11 @@ def _set_key(data: dict[str, Any], keys: Sequence[str], value: str, setting: str
     try:
         parsed = yaml.safe_load(value)
     except yaml.YAMLError as error:
-        raise UsageError(f"the value of {setting!r} is not YAML") from error
+        quoted = f"{'.'.join(keys)}={json.dumps(value, ensure_ascii=False)}"
+        raise UsageError(
+            f"the value of {setting!r} is not YAML",
+            hint=f"text stands in quotes: --set {shlex.quote(quoted)}",
+        ) from error
     if not isinstance(target, dict):
         raise UsageError(f"the setting {setting!r} does not name a key", hint=f"for example {example}")
     target[keys[-1]] = parsed
@@ -108,6 +114,10 @@ def _explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
         if fault["type"] == "extra_forbidden":
             *parents, key = fault["loc"]
             lines.append(f"unknown key {where!r}: {nearest(str(key), _known_keys(model, parents))}")
+        elif fault["type"] == "string_type":
+            lines.append(
+                f"{where}: expected text, got {fault['input']!r:.400}; in quotes it is text, as in --set 'KEY=\"…\"'"
+            )
         else:
             lines.append(f"{where}: {fault['msg']}, got {fault['input']!r}"[:500])
     return lines

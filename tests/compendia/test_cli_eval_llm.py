@@ -125,6 +125,9 @@ def test_prompts_are_printed_without_a_run(invoke, config, tmp_path):
         ("engine.modle=x", 'did you mean "model"?'),
         ("task=pubmedqq", 'did you mean "pubmedqa"?'),
         ("options.template=hello", "without its {text}"),
+        ("options.template={title}: {text}", """--set 'options.template="{title}: {text}"'"""),
+        ("options.template={titel}", "expected text, got {'titel': None}; in quotes it is text"),
+        ('options.template="{titel}"', "there is no {titel}, only text"),
         ("options.characters=0", "greater than or equal to 1"),
         ("arms.retrieved.retriever=bm52", 'did you mean "bm25"?'),
         ("data=nowhere.jsonl", "nowhere.jsonl"),
@@ -138,6 +141,12 @@ def test_what_cannot_be_evaluated_says_why(invoke, config, setting, message):
     refused = invoke("eval", "llm", "--config", config, "--set", setting)
     assert refused.code in (2, 3)
     assert message in refused.err, refused.err
+
+
+def test_a_template_in_quotes_is_text(invoke, config):
+    done = invoke("eval", "llm", "--config", config, "--json", "--set", 'options.template="{title}: {text}"')
+    assert done.code == 0, done.err
+    assert {arm["options"]["template"] for arm in done.json["arms"]} == {"{title}: {text}"}
 
 
 def test_two_runs_are_compared_on_the_same_questions(invoke, config):
