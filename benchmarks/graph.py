@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 from common import machine, quantiles, save
+from graph_triples import write_triples
 from sets import measured_part
 
 from datastore import Datastore, EncoderConfig, UsageError
@@ -38,7 +39,7 @@ SOURCES = (
 )
 ALL_KINDS: dict[str, Any] = {"kind": "graph", "knn": 5, "entities": True}
 BASE = "weighted(dense, bm25)"
-EDGES = (("title", "link", "own", "sequence"), ("title",), ("knn",), ("entity",), ("title", "knn", "entity"))
+EDGES = (("title", "sequence"), ("title",), ("knn",), ("entity",), ("own",), ("title", "knn", "entity"))
 SETS = ("hotpotqa100", "twowiki101", "strategyqa_facts", "scifact", "cranfield", "vaswani", "bioasq")
 METRICS = ("nDCG@10", "Recall@5", "Recall@10", "AllGold@10")
 QUERIES = 300
@@ -143,16 +144,19 @@ def drop(store: Datastore) -> None:
 
 
 def with_graph(store: Path, copy: Path) -> Path:
-    """A copy of a store with all kinds of edges."""
+    """A copy of a store with all kinds of edges; `own` are triples that patterns find."""
     if not copy.exists():
         shutil.copytree(store, copy, ignore=shutil.ignore_patterns("work"))
     opened = Datastore.open(copy)
     opened.add_index("bm25")
+    triples = copy.with_suffix(".tsv")
+    write_triples(opened, triples)
+    graph = {**ALL_KINDS, "own": str(triples)}
     try:
-        opened.add_index(ALL_KINDS)
+        opened.add_index(graph)
     except UsageError:
         drop(opened)
-        opened.add_index(ALL_KINDS)
+        opened.add_index(graph)
     return copy
 
 

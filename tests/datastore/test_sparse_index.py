@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from datastore.encoders.sparse import SparseVectors
 from datastore.encoders.sparse.vectors import from_rows
 from datastore.index import sparse
-from datastore.index.sparse import engine, forward, postings
+from datastore.index.sparse import forward, postings
 from datastore.index.sparse.postings import quantised, save_postings
 
 CONFIG = sparse.Config(encoder={"model": "hashing"})
@@ -154,12 +154,16 @@ def test_damaged_files_are_refused_or_raise(tmp_path):
         list(damaged.by_passage())
 
 
-def test_a_seismic_index_only_where_it_is_worth_it():
-    exact = CONFIG.model_copy(update={"index": "exact"})
+def test_a_seismic_index_only_where_it_is_asked_for():
+    asked = CONFIG.model_copy(update={"index": "seismic"})
 
-    assert sparse.index_parameters(CONFIG, 99_999) is None
-    assert sparse.index_parameters(exact, 10**6) is None
-    assert (sparse.index_parameters(CONFIG, 10**6) is not None) == engine.installed()
+    assert sparse.index_parameters(CONFIG, 10**6) is None
+    assert sparse.index_parameters(CONFIG.model_copy(update={"index": "exact"}), 10**6) is None
+    assert [sparse.index_parameters(asked, rows)["n_postings"] for rows in (10, 10**6, 10**7)] == [
+        800,
+        4_000,
+        8_000,
+    ]
 
 
 @pytest.fixture
