@@ -177,10 +177,10 @@ def answers(url: str) -> bool:
         return False
 
 
-def test_as_a_server_it_answers_as_transformers_does(served, questions, expected, capsys):
+def test_as_a_server_it_answers_as_transformers_does(served, model, questions, expected, capsys):
     engine = load_engine(EngineConfig(kind="openai", model="smollm2", url=served))
     answered = ask(engine, questions)
     engine.close()
     assert answered["fingerprint"]["context_tokens"] == CONTEXT_TOKENS
-    assert answered["fingerprint"]["engine"] == "openai (vllm)"
+    assert answered["fingerprint"]["engine"] == f"openai (vllm, {model})"
     check(answered, expected, "vllm serve", capsys)
