@@ -118,10 +118,11 @@ def expansion(store: Datastore, chain: str) -> dict[str, float]:
     drawn = np.random.default_rng(0).choice(len(texts), QUERIES, replace=False).tolist()
     retriever = parse("bm25" if has(store, "bm25") else "dense").on(store)
     selector = parse(f"dense >> {chain}").selector.bind(store)  # type: ignore[attr-defined]  # a Selection
+    depth = selector.selector.depth(10)
     queries = [" ".join(texts[row].split()[:12]) for row in drawn]
     seconds = []
     for query in queries:
-        hits = retriever.retrieve([query], 10)
+        hits = retriever.retrieve([query], depth)
         started = time.perf_counter()
         selector.select([query], hits, 10)
         seconds.append(time.perf_counter() - started)
