@@ -19,7 +19,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -172,13 +172,16 @@ def measure_poolings(passages: TokenVectors, queries: TokenVectors, work: Path) 
     return result
 
 
-def measure_proxies(part: TokenPart, queries: TokenVectors, work: Path) -> dict[str, Any]:
+def measure_proxies(
+    part: TokenPart, queries: TokenVectors, work: Path, names: Sequence[str]
+) -> dict[str, Any]:
     truth = best(scores(part, queries), 10)
     count = len(queries.offsets) - 1
     firsts = np.array([0, part.rows])
     each = [some(queries, number, number + 1) for number in range(count)]
     result: dict[str, Any] = {}
-    for name, proxy in PROXIES.items():
+    for name in names:
+        proxy = PROXIES[name]
         folder = work / "index"
         folder.mkdir()
         started = time.process_time()
@@ -253,6 +256,7 @@ def main() -> None:
     parser.add_argument("--fastembed", help="python of an environment with fastembed")
     parser.add_argument("--plaid", help="python of an environment with fast-plaid")
     parser.add_argument("--passages", type=int, help="only so many")
+    parser.add_argument("--proxies", nargs="+", choices=PROXIES, help="only these, and no poolings")
     options = parser.parse_args()
     passages, queries = tokens(options.data)
     if options.passages:
@@ -266,8 +270,9 @@ def main() -> None:
             result["fast-plaid, all tokens"] = measure_plaid(passages, queries, options.plaid, work)
         part = stored(pooled(passages, Pooling()), work / "default")
         result["stored by default"] = {"bytes a passage": round(part.bytes / part.rows)}
-        result["proxies"] = measure_proxies(part, queries, work)
-        result["pooling"] = measure_poolings(passages, queries, work)
+        result["proxies"] = measure_proxies(part, queries, work, options.proxies or [*PROXIES])
+        if not options.proxies:
+            result["pooling"] = measure_poolings(passages, queries, work)
     save("multivector", result)
 
 
