@@ -73,9 +73,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         store = build_store(folder / "store", arguments.passages, arguments.seed)
+        store.add_index("bm25")
         for file, count in (("queries", arguments.queries), ("few", arguments.text_queries), ("one", 1)):
             write_queries(store, count, arguments.seed, folder / f"{file}.jsonl")
-        for retriever in ("dense", "bm25"):
+        for retriever in ("dense", "bm25", "weighted"):
             asked = ["--retriever", retriever, "--queries"]
             alone = measured(folder, *asked, "one.jsonl", "-k", "1", "--out", "one.jsonl.jsonl", "--restart")
             runs = (
