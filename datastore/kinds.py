@@ -25,7 +25,7 @@ whose options name files has `Config.rooted(folder)`, by which they are found fr
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -34,11 +34,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from .errors import IntegrityError, UsageError, nearest
-from .manifest import FeatureEntry
+from .manifest import NAME_PATTERN, FeatureEntry
 from .segment import Passage
 from .settings import validated
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")  # as manifests have it
 
 KINDS = ("bm25", "graph", "multivector", "sparse", "vectors")
 
@@ -83,16 +81,19 @@ def check_names(configs: Sequence[Any]) -> None:
             raise UsageError(f"two indexes are called {name!r}", hint="give one of them another name")
 
 
+def rooted(config: Any, root: Path) -> Any:
+    """The config with the files that it names where they lie, seen from `root`."""
+    return config.rooted(root.expanduser().absolute()) if hasattr(config, "rooted") else config
+
+
 def declare(given: str | dict[str, Any] | BaseModel) -> FeatureEntry:
     """What a manifest says of a feature; may load its encoder."""
-    config = parse_config(given)
-    if not _NAME.fullmatch(config.name) or config.name == "dense":
+    config = rooted(parse_config(given), Path())
+    if not re.fullmatch(NAME_PATTERN, config.name) or len(config.name) > 128 or config.name == "dense":
         raise UsageError(
             f"an index cannot be called {config.name!r}",
             hint="letters, digits, _, . and -, a letter or digit first; dense are the store's own vectors",
         )
-    if hasattr(config, "rooted"):
-        config = config.rooted(Path().absolute())
     return FeatureEntry(
         name=config.name,
         kind=config.kind,
@@ -131,6 +132,13 @@ def check_fingerprint(entry: FeatureEntry, *, fetch: bool = True) -> None:
             f"what made the {entry.name} index of this store is not what is here now: {differences}",
             hint=f"compendia index drop STORE {entry.name}, and add it again",
         )
+
+
+def write_feature(folder: Path, config: Any, passages: Iterable[Passage], *, threads: int) -> None:
+    """The files of a feature of these passages, into an empty folder; may load its encoder."""
+    module = kind_module(config.kind)
+    given = passages if getattr(module, "needs", "texts") == "passages" else map(text_of, passages)
+    module.write(folder, list(given), config, threads=threads)
 
 
 def text_of(passage: Passage) -> str:

@@ -17,7 +17,8 @@ from .index.dense.vectors import Metric
 FORMAT = 2
 _MOST_DIGITS = 15  # of a version
 # One plain name: no separators, no parent folder, nothing hidden. A manifest may come from a stranger.
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=128)]
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=128)]
 
 
 class _Frozen(BaseModel):

@@ -6,11 +6,10 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
 from datastore import CompendiaError
-from datastore.kinds import kind_module, text_of
+from datastore.kinds import kind_module, write_feature
 from datastore.machine import available_cores
 from datastore.segment import Passage
 
@@ -31,9 +30,8 @@ def feature_costs(configs: Sequence[Any], passages: Sequence[Passage]) -> list[F
 
 
 def _cost(config: Any, passages: Sequence[Passage]) -> FeatureCost | None:
-    module = kind_module(config.kind)
     try:
-        module.fingerprint(config, fetch=False)  # what it loads is not what a passage costs
+        kind_module(config.kind).fingerprint(config, fetch=False)  # what it loads is not what a passage costs
     except CompendiaError:
         return None
     # Without an encoder all of them: words that are new in every one of a few passages would count too much.
@@ -42,16 +40,15 @@ def _cost(config: Any, passages: Sequence[Passage]) -> FeatureCost | None:
     half = len(sample) // 2
     if not half:
         return None
-    (few, _), (many, seconds) = (_make(module, config, part) for part in (sample[:half], sample))
+    (few, _), (many, seconds) = (_make(config, part) for part in (sample[:half], sample))
     # Of files as of tables of terms, a part does not grow with the passages.
     return FeatureCost(config.name, (many - few) / (len(sample) - half), seconds / len(sample))
 
 
-def _make(module: ModuleType, config: Any, passages: Sequence[Passage]) -> tuple[int, float]:
+def _make(config: Any, passages: Sequence[Passage]) -> tuple[int, float]:
     """Bytes and seconds of the feature of these passages."""
-    given = passages if getattr(module, "needs", "texts") == "passages" else map(text_of, passages)
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
-        module.write(Path(folder), list(given), config, threads=available_cores())
+        write_feature(Path(folder), config, passages, threads=available_cores())
         seconds = time.perf_counter() - started
         return sum(file.stat().st_size for file in Path(folder).iterdir()), seconds

@@ -21,6 +21,7 @@ from datastore.decontamination import DecontaminationConfig
 from datastore.files import content_key
 from datastore.index.config import IndexConfig
 from datastore.kinds import check_names, parse_config
+from datastore.kinds import rooted as rooted_feature
 from datastore.settings import override, override_from, read_yaml, validated
 
 from .duplicates.minhash import NearDuplicates
@@ -141,8 +142,7 @@ class Recipe(BaseModel):
 
     def rooted_features(self) -> tuple[Any, ...]:
         """The features, with their files where they lie."""
-        root = self.root.expanduser().absolute()
-        return tuple(one.rooted(root) if hasattr(one, "rooted") else one for one in self.features)
+        return tuple(rooted_feature(one, self.root) for one in self.features)
 
     def rooted_sources(self) -> tuple[SourceConfig, ...]:
         """The sources with the places they are read from."""

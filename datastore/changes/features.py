@@ -14,10 +14,10 @@ from ..catalog import Catalog
 from ..errors import NotFoundError, UsageError
 from ..features import covered, feature_folder
 from ..files import content_key, crash_point, fsync, published_folder, writer_lock
-from ..kinds import check_fingerprint, config_of, declare, kind_module, text_of
+from ..kinds import check_fingerprint, config_of, declare, kind_module, write_feature
 from ..machine import available_cores
 from ..manifest import FeatureEntry, IndexEntry, Manifest, SegmentEntry, read_manifest
-from ..segment import Passage, Segment, describe_files
+from ..segment import Segment, describe_files
 from .fold import folded
 from .write import commit_next
 
@@ -45,19 +45,14 @@ def publish_features(
         known = segment.features.get(feature.id)
         if not folder.exists():
             known = None  # what is made again, after damage, need not be the same to the bit
-            module, config = kind_module(feature.kind), config_of(feature)
             check_fingerprint(feature)
+            config = config_of(feature)
             passages = Segment(store / "segments" / segment.id, segment).read_passages()
-            _publish(folder, lambda to, m=module, c=config, p=passages: _write(to, m, c, p, threads))  # type: ignore[misc]
+            _publish(folder, lambda to, c=config, p=passages: write_feature(to, c, p, threads=threads))  # type: ignore[misc]
             if on_rows is not None:
                 on_rows(segment.rows)
         found[feature.id] = known or describe_files(folder)
     return segment.model_copy(update={"features": found})
-
-
-def _write(folder: Path, module: Any, config: Any, passages: Iterable[Passage], threads: int) -> None:
-    given = passages if getattr(module, "needs", "texts") == "passages" else map(text_of, passages)
-    module.write(folder, list(given), config, threads=threads)
 
 
 def _publish(final: Path, fill: Callable[[Path], None]) -> None:

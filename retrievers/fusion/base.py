@@ -108,6 +108,8 @@ class FusionRetriever:
 
 
 def _cut(hits: Hits, depth: int) -> Hits:
+    if hits.rows.shape[1] <= depth:
+        return hits
     return replace(hits, rows=hits.rows[:, :depth], scores=hits.scores[:, :depth])
 
 
