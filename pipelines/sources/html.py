@@ -11,11 +11,13 @@ import codecs
 import logging
 import re
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from functools import cache
+from typing import Literal, NamedTuple
 
 from datastore.errors import optional_import
 
 from ..document import Document, Reject
+from .html_trees import lxml_tree, said_in_lxml, said_in_resiliparse
 from .records import SAMPLE_CHARS
 from .text import read_whole
 from .unit import Unit
@@ -24,8 +26,8 @@ Extractor = Literal["trafilatura", "trafilatura_precision", "trafilatura_recall"
 # The documented modes of trafilatura, without what is done again otherwise: its metadata cost a third of its time.
 _TRAFILATURA: dict[str, dict[str, bool]] = {
     "trafilatura": {"fast": True},
-    "trafilatura_precision": {"favor_precision": True},
-    "trafilatura_recall": {"favor_recall": True},
+    "trafilatura_precision": {"precision": True},
+    "trafilatura_recall": {"recall": True},
 }
 _MAX_TAGS = 400_000  # parsed, each takes up to 3 KB
 _DEEPEST = (
@@ -97,63 +99,43 @@ def decode(data: bytes, charset: str = "", *, is_html: bool = True) -> str | Non
     return None
 
 
-def _words(text: str | None) -> str:
-    return " ".join((text or "").split())
-
-
-def _head(page: str) -> str:
-    """A page up to the end of its first heading, or of its head: a fraction of it, in which title and address stand."""
-    ends = (page.find(tag) for tag in ("</h1>", "</H1>", "</head>", "</HEAD>"))
-    return page[: next((end for end in ends if end >= 0), len(page))]
-
-
-def _title(tree: Any) -> str:
-    """What a page calls itself where it is shared, else in its head, else its first heading.
-
-    If such a title begins with the heading, the heading it is: what follows there is mostly the site's name.
-    """
-    named = [_attribute(tree, 'meta[property="og:title"]', "content"), _words(tree.title)]
-    first = tree.document.query_selector("h1")
-    heading = _words(first.text) if first else ""
-    if heading and any(title.startswith(heading) for title in named):
-        return heading
-    return next((title for title in (*named, heading) if title), "")
-
-
-def _attribute(tree: Any, selector: str, name: str) -> str:
-    element = tree.document.query_selector(selector)
-    return _words(element.getattr(name)) if element else ""
-
-
 class _TooDeepError(ValueError):
     pass
 
 
-def _main_text_by(extractor: Extractor) -> Callable[[str], str | None]:
-    """The function from a page to its main text."""
+@cache
+def _reader(extractor: Extractor) -> Callable[[str], Page]:
+    """The function from a page to its main text and what it says of itself."""
     if extractor == "resiliparse":
         parser = optional_import("resiliparse.parse.html", extra="ingest")
         html2text = optional_import("resiliparse.extract.html2text", extra="ingest")
 
-        def by_resiliparse(page: str) -> str:
+        def by_resiliparse(page: str) -> Page:
             tree = parser.HTMLTree.parse(page)
             if tree.document.query_selector(_TOO_DEEP) is not None:
                 raise _TooDeepError
+            said = said_in_resiliparse(tree)
             text: str = html2text.extract_plain_text(
                 tree, main_content=True, alt_texts=False, comments=False, post_meta=False
             )
-            return text
+            return Page(said.title, text, said.url, said.language)
 
         return by_resiliparse
     trafilatura = optional_import("trafilatura", extra="ingest")
     for logger in ("trafilatura", "htmldate"):  # what they complain of is a reject here
         logging.getLogger(logger).setLevel(logging.CRITICAL)
 
-    def by_trafilatura(page: str) -> str | None:
-        if not re.search("<html", page, re.IGNORECASE):
-            page = f"<html><body>{page}</body></html>"  # trafilatura refuses a bare fragment
-        document = trafilatura.bare_extraction(page, include_comments=False, **_TRAFILATURA[extractor])
-        return None if document is None else document.text
+    settings = optional_import("trafilatura.settings", extra="ingest")
+    options = settings.Extractor(output_format="python", comments=False, **_TRAFILATURA[extractor])
+
+    def by_trafilatura(page: str) -> Page:
+        tree = lxml_tree(page)
+        if tree is None:
+            return Page("", "", "", "")
+        document = trafilatura.bare_extraction(tree, options=options)
+        said = said_in_lxml(tree)
+        text = (document and document.text) or ""
+        return Page(said.title, text, said.url, said.language)
 
     return by_trafilatura
 
@@ -168,33 +150,24 @@ def extract(
     MissingPackageError
         If the extractor is not installed.
     """
-    parser = optional_import("resiliparse.parse.html", extra="ingest")
-    main_text = _main_text_by(extractor)
+    read = _reader(extractor)
 
     def reject(reason: str, detail: str, sample: str) -> Reject:
         return Reject(reason, location, document_id, detail, sample[:SAMPLE_CHARS])
 
-    if (tags := data.count(b"<")) > _MAX_TAGS:
+    if len(data) > _MAX_TAGS and (tags := data.count(b"<")) > _MAX_TAGS:
         return reject("too_large", f"{tags:,} tags, the limit is {_MAX_TAGS:,}", "")
     page = decode(data, charset)
     if page is None:
         sample = data[: 4 * SAMPLE_CHARS].decode("utf-8", "replace")
         return reject("invalid_utf8", "neither UTF-8 nor the encoding that the page declares", sample)
     try:
-        text = main_text(page) or ""
-        tree = parser.HTMLTree.parse(_head(page))
-        url = _attribute(tree, 'link[rel="canonical"]', "href")
-        found = Page(
-            title=_title(tree),
-            text=text,
-            url=url if url.startswith(("http://", "https://")) else "",
-            language=_attribute(tree, "html", "lang"),
-        )
+        found = read(page)
     except _TooDeepError:
         return reject("too_deep", f"elements nested more than {_DEEPEST} deep", page)
     except Exception as error:  # noqa: BLE001 (whatever a page makes the extractor raise, the next page is read)
         return reject("extraction_failed", f"{type(error).__name__}: {error}", page)
-    return found if text.strip() else reject("no_text", "no main text was found", page)
+    return found if found.text.strip() else reject("no_text", "no main text was found", page)
 
 
 def read_html(unit: Unit, max_bytes: int, extractor: Extractor = "trafilatura") -> Document | Reject:

@@ -30,8 +30,6 @@ _TURBOVEC_FILE = "codes.tv"
 _TRAINING_ROWS = 65_536  # per-dimension ranges and means; more rows do not move them
 _CALIBRATION_ROWS = 4_096
 _BLOCK_ROWS = 16_384
-# turbovec's shortlist grows with what is asked for: the first 20 of 30 hold more of the true ten than 20 of 20.
-_LEAST_ASKED = 30
 
 
 def engine_for(dimension: int, metric: Metric, bits: int) -> Engine:
@@ -206,10 +204,9 @@ class TurbovecIndex:
         mask: NDArray[np.bool_] | None = None,
         effort: int | None = None,  # noqa: ARG002 (a scan has none to choose)
     ) -> Candidates:
-        asked = max(candidates, _LEAST_ASKED)
         scores, ordinals = self._index.search(
             np.ascontiguousarray(queries, dtype=np.float32),
-            asked,
+            candidates,
             mask=None if mask is None else np.ascontiguousarray(mask),
         )
-        return Candidates(*padded(ordinals[:, :candidates], scores[:, :candidates], candidates))
+        return Candidates(*padded(ordinals, scores, candidates))
