@@ -21,9 +21,24 @@ from datastore.text import words
 MODULE = __name__
 PACKAGES = ("turbovec", *(f"datastore.index.dense.{family}" for family in FAMILIES))
 
+_PCA = {"kind": "pca", "dimension": 256}  # two thirds
+
 SETUPS = {
     "Compendia flat": Setup(
         {"family": "flat", "bits": 4}, [Point(0, count) for count in (10, 12, 15, 20, 30, 40)], rescored=True
+    ),
+    "Compendia flat 2 bit": Setup(
+        {"family": "flat", "bits": 2}, [Point(0, count) for count in (15, 20, 30, 40, 60, 100)], rescored=True
+    ),
+    "Compendia flat, PCA": Setup(
+        {"family": "flat", "bits": 4, "reduction": _PCA},
+        [Point(0, count) for count in (12, 15, 20, 30, 40, 60)],
+        rescored=True,
+    ),
+    "Compendia flat 2 bit, PCA": Setup(
+        {"family": "flat", "bits": 2, "reduction": _PCA},
+        [Point(0, count) for count in (20, 30, 40, 60, 80, 100, 150)],
+        rescored=True,
     ),
     "Compendia ivf_pq d/2": Setup({"family": "ivf_pq"}, FINE_CODES, rescored=True),
     "Compendia ivf_pq d/4": Setup({"family": "ivf_pq", "subquantizers": 96}, COARSE_CODES, rescored=True),
@@ -56,6 +71,11 @@ SETUPS = {
     "Compendia hnsw_sq8": Setup(
         {"family": "hnsw_sq8"},
         [Point(16, 12), Point(32, 12), Point(64, 12), Point(128, 15), Point(256, 15), Point(512, 20)],
+        rescored=True,
+    ),
+    "Compendia hnsw_sq8, PCA": Setup(
+        {"family": "hnsw_sq8", "reduction": _PCA},
+        [Point(16, 12), Point(32, 12), Point(64, 15), Point(128, 20), Point(256, 20), Point(512, 30)],
         rescored=True,
     ),
 }

@@ -12,6 +12,7 @@ import pytest
 
 from datastore.errors import MissingPackageError
 from pipelines.document import Document, Reject
+from pipelines.sources import html
 from pipelines.sources.html import Extractor, Page, decode, extract
 from pipelines.sources.unit import Unit
 from pipelines.sources.warc import read_warc
@@ -77,6 +78,31 @@ def test_each_extractor_gives_the_main_text_and_the_head(extractor):
 def test_the_title_is_the_heading_that_the_named_title_begins_with(head, body, title):
     page = extracted(f"<html><head>{head}</head><body>{body}<p>{SENTENCES[0]}</p></body></html>")
     assert page.title == title
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        PAGE,
+        PAGE.replace("bitter", "bit\x00t\x0cer\ufffe\uffff"),
+        PAGE.replace("<!DOCTYPE html>", "<!-- first --> <!DOCTYPE html>"),
+        PAGE.replace("<!DOCTYPE html>", "<?xml version='1.0' encoding='iso-8859-1'?>").replace("hot", "höt"),
+    ],
+)
+def test_a_parsed_page_has_the_text_that_trafilatura_finds_in_the_string(page):
+    import trafilatura
+
+    assert extracted(page).text == trafilatura.extract(page, include_comments=False, fast=True)
+
+
+@pytest.mark.parametrize("root", ["<html/>", '<html lang="en" />'])
+def test_a_root_that_ends_at_once_holds_the_page(root):
+    doctype = (
+        '<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Strict//EN" "http://www.w3.org/TR/xhtml1-strict.dtd">'
+    )
+    page = extracted(PAGE.replace("<!DOCTYPE html>\n<html>", doctype + root))
+    assert page.title == "Tea"
+    assert all(sentence in page.text for sentence in SENTENCES)
 
 
 def test_an_address_that_is_none_is_left_out():
@@ -161,6 +187,7 @@ def test_a_page_does_not_depend_on_those_before():
 
 def test_without_the_extractor_the_error_names_the_extra(tmp_path, read_files, monkeypatch):
     monkeypatch.setitem(sys.modules, "trafilatura", None)
+    html._reader.cache_clear()
     (tmp_path / "a.html").write_text(PAGE)
     with pytest.raises(MissingPackageError, match=r"compendia\[ingest\]"):
         read_files(tmp_path)
