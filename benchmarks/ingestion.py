@@ -265,6 +265,7 @@ def growth(folder: Path, sizes_gb: Sequence[float], filters: str, index: str) ->
         "index": index,
         "sizes": rows,
         "seconds_per_gb": [round(row["build_s"] / row["input_gb"], 1) for row in rows],
+        "cpu_seconds_per_gb": [round(row["cpu_s"] / row["input_gb"], 1) for row in rows],
         "peak_rss_mb": [row["peak_rss_mb"] for row in rows],
     }
 

@@ -40,8 +40,6 @@ def open_engine(folder: Path) -> Propose:
     index.prepare()
 
     def propose(queries: NDArray[np.float32], _: int, count: int) -> NDArray[np.int64]:
-        # A short list is cut from a longer one: asked for 20, the scan loses neighbours that 40 keep.
-        rows = np.asarray(index.search(queries, max(2 * count, 40))[1], dtype=np.int64)
-        return rows[:, :count]
+        return np.asarray(index.search(queries, count)[1], dtype=np.int64)
 
     return propose
