@@ -21,7 +21,8 @@ from datastore.text import words
 MODULE = __name__
 PACKAGES = ("turbovec", *(f"datastore.index.dense.{family}" for family in FAMILIES))
 
-_PCA = {"kind": "pca", "dimension": 256}  # two thirds
+_TWO_THIRDS = {"kind": "pca", "dimension": 256}
+_FIVE_SIXTHS = {"kind": "pca", "dimension": 320}
 
 SETUPS = {
     "Compendia flat": Setup(
@@ -30,13 +31,18 @@ SETUPS = {
     "Compendia flat 2 bit": Setup(
         {"family": "flat", "bits": 2}, [Point(0, count) for count in (15, 20, 30, 40, 60, 100)], rescored=True
     ),
-    "Compendia flat, PCA": Setup(
-        {"family": "flat", "bits": 4, "reduction": _PCA},
-        [Point(0, count) for count in (12, 15, 20, 30, 40, 60)],
+    "Compendia flat, PCA 5/6": Setup(
+        {"family": "flat", "bits": 4, "reduction": _FIVE_SIXTHS},
+        [Point(0, count) for count in (12, 15, 20, 25, 30, 40)],
         rescored=True,
     ),
-    "Compendia flat 2 bit, PCA": Setup(
-        {"family": "flat", "bits": 2, "reduction": _PCA},
+    "Compendia flat, PCA 2/3": Setup(
+        {"family": "flat", "bits": 4, "reduction": _TWO_THIRDS},
+        [Point(0, count) for count in (15, 20, 25, 30, 40, 60)],
+        rescored=True,
+    ),
+    "Compendia flat 2 bit, PCA 2/3": Setup(
+        {"family": "flat", "bits": 2, "reduction": _TWO_THIRDS},
         [Point(0, count) for count in (20, 30, 40, 60, 80, 100, 150)],
         rescored=True,
     ),
@@ -73,8 +79,8 @@ SETUPS = {
         [Point(16, 12), Point(32, 12), Point(64, 12), Point(128, 15), Point(256, 15), Point(512, 20)],
         rescored=True,
     ),
-    "Compendia hnsw_sq8, PCA": Setup(
-        {"family": "hnsw_sq8", "reduction": _PCA},
+    "Compendia hnsw_sq8, PCA 2/3": Setup(
+        {"family": "hnsw_sq8", "reduction": _TWO_THIRDS},
         [Point(16, 12), Point(32, 12), Point(64, 15), Point(128, 20), Point(256, 20), Point(512, 30)],
         rescored=True,
     ),

@@ -48,6 +48,7 @@ FINE_CODES = [
     Point(128, 50),
     Point(256, 60),
     Point(512, 80),
+    Point(512, 160),
 ]
 COARSE_CODES = [
     Point(8, 80),
@@ -57,6 +58,7 @@ COARSE_CODES = [
     Point(128, 400),
     Point(256, 500),
     Point(512, 800),
+    Point(512, 1600),
 ]
 
 

@@ -79,7 +79,7 @@ def _order(
     ]
     random = {bits: ("ivf_rabitq", {"lists": lists, "bits": bits}) for bits in (1, 2, 3, 4)}
     flat: dict[int, tuple[str, Mapping[str, Any]]] = {bits: ("flat", {"bits": bits}) for bits in (2, 4, 8)}
-    yield ("hnsw_sq8", {"links": 16, "construction_effort": 80})
+    yield ("hnsw_sq8", {"links": 16, "construction_effort": 128})
     if rows <= _FLAT_ROWS:
         yield from (flat[4], flat[2])
     if machine_ram_bytes is not None:

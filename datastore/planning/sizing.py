@@ -161,7 +161,8 @@ def _encode_us(index: Plan, rows: int, dimension: int) -> float:
     """Of one vector; measured at 384 dimensions."""
     scale = dimension / _MEASURED_DIMENSION
     if index.family == "hnsw_sq8":
-        return 83 * scale * log(max(rows, 2)) / log(_MEASURED_GRAPH_ROWS)
+        compared = int(index.parameters.get("construction_effort", 128))
+        return 1.04 * compared * scale * log(max(rows, 2)) / log(_MEASURED_GRAPH_ROWS)
     bits = int(index.parameters["bits"])
     if index.family == "ivf_pq":
         # Each subquantizer compares its share of the vector with its centroids: 14 µs at 192 of 4 bits, 8 at 96.

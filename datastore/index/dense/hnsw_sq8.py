@@ -38,7 +38,7 @@ def build(
     folder: Path,
     *,
     links: int = 16,
-    construction_effort: int = 80,
+    construction_effort: int = 128,
     order: Order = "given",
 ) -> None:
     """Write the graph of `vectors`: `links` (M) neighbours a node and level, twice that on the lowest.
@@ -76,7 +76,7 @@ def footprint(
     dimension: int,
     *,
     links: int = 16,
-    construction_effort: int = 80,  # noqa: ARG001 (costs time only)
+    construction_effort: int = 128,  # noqa: ARG001 (costs time only)
     order: Order = "given",
 ) -> Footprint:
     # Codes; links of the lowest level, and of the others, which hold 1 / (M - 1) of the nodes; level and offset, the
