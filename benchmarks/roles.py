@@ -81,7 +81,7 @@ ROLES = {
     ),
     "latency": Role(
         "Compendia hnsw_sq8",
-        "faiss HNSW SQ8",
+        "faiss HNSW SQ8, construction 128",
         PREFIX_ROWS,
         Point(128, 15),
         ram_bytes_per_vector=540,

@@ -17,10 +17,10 @@ class Kept:
         self._pieces: list[str] = []
 
     def keep(self, piece: str) -> str:
-        """What is to stand for a piece."""
-        self._pieces.append(piece)
+        """What is to stand for a piece; pieces that stand within it are put back at once."""
+        self._pieces.append(self.restore(piece))
         return f"\0{len(self._pieces) - 1}\0"
 
     def restore(self, text: str) -> str:
-        """The text with its pieces; those that stand within a piece are not looked for."""
+        """The text with its pieces."""
         return _MARK.sub(lambda match: self._pieces[int(match[1])], text)

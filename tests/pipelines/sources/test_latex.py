@@ -262,6 +262,10 @@ def test_hostile_files_take_linear_time(tmp_path, part):
     assert time.monotonic() - started < 5
 
 
+def test_verbatim_text_within_a_formula_is_put_back(tmp_path):
+    assert text(tmp_path, "We see \\[a = \\verb|x_1|\\] here.") == "We see\n\\[a = x_1\\]\nhere."
+
+
 @given(
     st.lists(
         st.sampled_from([*HOSTILE, "word", "\\end{equation}", "\\end{verbatim}", "\\fi", "\\)", "\\]", "{x}"])
