@@ -51,7 +51,7 @@ def test_a_name_tells_the_format(name, expected):
     [
         ("dump.xml", WIKI, "mediawiki"),
         ("enwiki-20240101.xml.bz2", bz2.compress(WIKI), "mediawiki"),
-        ("export.xml.gz", gzip.compress(POSTS), "stackexchange"),
+        ("export.xml.gz", gzip.compress(POSTS, mtime=0), "stackexchange"),
         ("Posts.xml", b"", "stackexchange"),
         ("coffee.Posts.xml.gz", b"", "stackexchange"),
         ("enwiki-latest-pages-articles1.xml-p1p41242.xml.bz2", b"", "mediawiki"),
@@ -120,11 +120,11 @@ QUESTION = b"""<posts>
 @pytest.mark.parametrize(
     ("name", "content", "config", "texts"),
     [
-        ("a.html.gz", gzip.compress(PAGE), {"extractor": "resiliparse"}, ["A sentence of the main text"]),
+        ("a.html.gz", gzip.compress(PAGE, mtime=0), {"extractor": "resiliparse"}, ["A sentence of the main text"]),
         ("a.xml", DUMP, {}, ["Prose.", "other_namespace"]),
         ("a.xml.bz2", bz2.compress(DUMP), {"mediawiki": {"namespaces": [0, 1]}}, ["Prose.", "Chat."]),
         ("Posts.xml", QUESTION, {}, ["Reason?"]),
-        ("Posts.xml.gz", gzip.compress(QUESTION), {"stackexchange": {"max_answers": 0}}, ["Reason?"]),
+        ("Posts.xml.gz", gzip.compress(QUESTION, mtime=0), {"stackexchange": {"max_answers": 0}}, ["Reason?"]),
         ("a.tex", b"\\section{One} Only a part.", {"latex": {"fragments": True}}, ["## One"]),
         ("a.pdf", b"%PDF-1.4 and nothing", {}, ["broken_pdf"]),
     ],
