@@ -254,7 +254,7 @@ def test_a_body_that_was_stored_decoded_under_its_old_headers_is_read(tmp_path, 
 @pytest.mark.parametrize(
     ("body", "headers"),
     [
-        (gzip.compress(BODY)[:-12], {"Content_Encoding": "gzip"}),
+        (gzip.compress(BODY, mtime=0)[:-12], {"Content_Encoding": "gzip"}),
         (zlib.compress(BODY)[:-12], {"Content_Encoding": "deflate"}),
         (brotli.compress(BODY)[:-12], {"Content_Encoding": "br"}),
         (zstandard.compress(BODY)[:-12], {"Content_Encoding": "zstd"}),
