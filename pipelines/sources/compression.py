@@ -20,12 +20,26 @@ COMPRESSED_SUFFIXES = (".gz", ".zst", ".bz2")
 DAMAGE = (EOFError, zlib.error, OSError)
 # zstd's densest block, 4 bytes, stands for 128 KiB: this many bytes give at most 4 MiB at a time.
 _ZSTD_BYTES = 128
+# Of `zstd --long=31`, as large dumps are packed; a frame takes only as much memory as its own window asks for.
+_ZSTD_WINDOW_BYTES = 1 << 31
 _BUFFER_BYTES = 1 << 18
 
 
 def without_compression(name: str) -> str:
     """A file's name without the suffix of its compression."""
     return name[: -len(Path(name).suffix)] if name.lower().endswith(COMPRESSED_SUFFIXES) else name
+
+
+def zstd_decompressor(dictionary: Any = None) -> Any:
+    """A decompressor of zstd frames with windows of up to 2 GiB, which it holds in memory while it reads such a frame.
+
+    Raises
+    ------
+    MissingPackageError
+        If zstandard is not installed.
+    """
+    zstandard = optional_import("zstandard", extra="ingest")
+    return zstandard.ZstdDecompressor(dict_data=dictionary, max_window_size=_ZSTD_WINDOW_BYTES)
 
 
 class _ZstdStream(io.RawIOBase):
@@ -35,9 +49,8 @@ class _ZstdStream(io.RawIOBase):
     """
 
     def __init__(self, file: BinaryIO) -> None:
-        zstandard = optional_import("zstandard", extra="ingest")
-        self._error: type[Exception] = zstandard.ZstdError
-        self._decompressor = zstandard.ZstdDecompressor()
+        self._error: type[Exception] = optional_import("zstandard", extra="ingest").ZstdError
+        self._decompressor = zstd_decompressor()
         self._file = file
         self._frame = self._decompressor.decompressobj()
         self._within_frame = False

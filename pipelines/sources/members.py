@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from datastore.errors import optional_import
 
+from .compression import zstd_decompressor
 from .places import file_name
 
 MAX_LINE_BYTES = 1 << 16
@@ -61,8 +62,8 @@ class Archive:
         data = self.file.read(struct.unpack("<I", head[4:])[0])
         try:
             if data.startswith(_ZSTD_MAGIC):
-                data = zstandard.ZstdDecompressor().decompressobj().decompress(data)
-            return zstandard.ZstdDecompressor(dict_data=zstandard.ZstdCompressionDict(data))
+                data = zstd_decompressor().decompressobj().decompress(data)
+            return zstd_decompressor(zstandard.ZstdCompressionDict(data))
         except (zstandard.ZstdError, ValueError):
             return None
 
@@ -71,7 +72,7 @@ class Archive:
         if self.compression == "gzip":
             return zlib.decompressobj(wbits=31)
         if self._zstd is None:
-            self._zstd = optional_import("zstandard", extra="ingest").ZstdDecompressor()
+            self._zstd = zstd_decompressor()
         return self._zstd.decompressobj()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -119,6 +120,14 @@ def test_the_size_limit_is_exact_with_and_without_a_last_newline(tmp_path, read_
         ("too_large", "a.jsonl:1"),
         ("too_large", "a.jsonl:2"),
     ]
+
+
+def test_a_zstd_frame_with_a_window_of_two_gigabytes_is_read(tmp_path, read_files):
+    parameters = zstandard.ZstdCompressionParameters.from_level(1, window_log=31)
+    frame = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    path = tmp_path / "a.jsonl.zst"
+    path.write_bytes(frame.compress(b'{"id": "a", "text": "t"}\n') + frame.flush())
+    assert [item.id for item in read_files(path)] == ["a"]
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".bz2", ".zst"])

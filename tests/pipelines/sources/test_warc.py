@@ -281,6 +281,13 @@ def test_a_decompression_bomb_is_cut_off_at_the_limit(tmp_path, compress):
     ]
 
 
+def test_a_zstd_frame_with_a_window_of_two_gigabytes_is_read(tmp_path):
+    parameters = zstandard.ZstdCompressionParameters.from_level(1, window_log=31)
+    frame = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    data = frame.compress(text_record(7)) + frame.flush()
+    assert numbers(read(tmp_path / "a.warc.zst", data)) == [7]
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_a_record_beyond_the_limit_is_passed_over_unread(tmp_path, form):
     records = [text_record(0), record(http("x" * 200_000, "text/plain"), number=1), text_record(2)]
