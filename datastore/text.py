@@ -7,7 +7,12 @@ import unicodedata
 
 import xxhash
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufeff\u200b]")
+# Raised whenever `normalise` gives another form of the same text: what has been read is read anew then.
+NORMAL_FORM = 2
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x7f\ufeff\u200b]")
+# Carriage returns, the ends of pages (form feed), tabulated blocks, files, groups, records and units: what stands on
+# both sides of one are two words.
+_LINE_BREAK = re.compile(r"\r\n?|[\x0b\x0c\x1c-\x1f]")
 _TRAILING = re.compile(r"[ \t]+(?=\n|\Z)")
 _BLANK_LINES = re.compile(r"\n{3,}")
 _WHITESPACE = re.compile(r"\s+")
@@ -17,11 +22,11 @@ _SENTENCE_END = re.compile(r"[.!?][\"'”’)\]]*(?=\s)|[。！？]|\n(?=\n)")  
 
 
 def normalise(text: str) -> str:
-    """NFC, Unix newlines, no control characters, no trailing blanks, at most one blank line in a row.
+    """NFC, Unix newlines, no other control characters, no trailing blanks, at most one blank line in a row.
 
     Character offsets of passages refer to this form. Idempotent.
     """
-    text = _CONTROL.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
+    text = _LINE_BREAK.sub("\n", _CONTROL.sub("", text))
     text = unicodedata.normalize(
         "NFC", text
     )  # after the removal: it may bring a letter and its accent together

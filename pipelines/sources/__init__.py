@@ -9,8 +9,11 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from datastore.text import NORMAL_FORM
+
 from ..document import Document, Reject
 from . import files, huggingface, pydoc
+from .bookmark import Bookmark
 from .files import FilesSource, Inventory
 from .huggingface import HuggingFaceSource
 from .pydoc import PydocSource
@@ -20,7 +23,7 @@ __all__ = ["Inventory", "SourceConfig", "Unit", "inventory", "parts", "read", "r
 
 SourceConfig = Annotated[FilesSource | HuggingFaceSource | PydocSource, Field(discriminator="kind")]
 # Each a module with `read(config, unit)`, `VERSION` and `units(config)`; files have `inventory(config)` instead, and read
-# with a scratch folder.
+# with a scratch folder. Those of large units have `parts(config, unit)`, and a bookmark that `read` moves on.
 _READERS: dict[str, Any] = {"files": files, "huggingface": huggingface, "pydoc": pydoc}
 
 
@@ -43,9 +46,10 @@ def inventory(config: SourceConfig) -> Inventory:
 def parts(config: SourceConfig, unit: Unit) -> list[Unit]:
     """One unit in bounded parts, in order, itself where it is small or cannot be cut.
 
-    Of a large file of JSON lines or WARC it takes one reading of the file: workers can share it out.
+    Of a large file of JSON lines or WARC it takes one reading of the file: workers can share it out. Of a dataset on the
+    hub it takes a look at which files it has.
     """
-    return files.parts(config, unit) if config.kind == "files" else [unit]
+    return [unit] if config.kind == "pydoc" else _READERS[config.kind].parts(config, unit)
 
 
 def units(config: SourceConfig, cut: Callable[[SourceConfig, Unit], list[Unit]] = parts) -> list[Unit]:
@@ -68,7 +72,9 @@ def _order(unit: Unit) -> tuple[str, str]:
     return unit.name, unit.place
 
 
-def read(config: SourceConfig, unit: Unit, scratch: Path | None = None) -> Iterator[Document | Reject]:
+def read(
+    config: SourceConfig, unit: Unit, scratch: Path | None = None, bookmark: Bookmark | None = None
+) -> Iterator[Document | Reject]:
     """The documents of one unit and what was set aside, in the order of the input.
 
     Ends after `limit` documents; rejects do not count.
@@ -77,21 +83,38 @@ def read(config: SourceConfig, unit: Unit, scratch: Path | None = None) -> Itera
     ----------
     scratch
         A folder for files that are gone when this ends, of a reader that sorts; None: that of temporary files.
+    bookmark
+        Where to go on; behind each record it stands behind it.
     """
-    documents = 0
-    reader = _READERS[config.kind]
-    items = files.read(config, unit, scratch) if config.kind == "files" else reader.read(config, unit)
-    with closing(items):  # scratch files go now, not when the memory is tidied
-        for item in items:
+    bookmark = bookmark or Bookmark()
+    if bookmark.documents == config.limit:
+        return
+    again, bookmark.again = bookmark.again, 0
+    with closing(_items(config, unit, scratch, bookmark)) as items:  # scratch files go now, not when memory is tidied
+        for number, item in enumerate(items):
+            bookmark.again += 1
+            if number < again:
+                continue
+            bookmark.documents += isinstance(item, Document)
             yield item
-            documents += isinstance(item, Document)
-            if documents == config.limit:
+            if bookmark.documents == config.limit:
                 return
+
+
+def _items(config: SourceConfig, unit: Unit, scratch: Path | None, bookmark: Bookmark) -> Any:
+    rest = unit if bookmark.part is None else unit._replace(part=bookmark.part)
+    match config.kind:
+        case "files":
+            return files.read(config, rest, scratch, bookmark)
+        case "huggingface":
+            return huggingface.read(config, rest, bookmark)
+        case "pydoc":
+            return pydoc.read(config, rest)
 
 
 def reader_version(config: SourceConfig, unit: Unit | None = None) -> str:
     """Changes whenever the same unit would give other documents; without a unit, what all of its source share."""
-    version = f"{config.kind} {_READERS[config.kind].VERSION}"
+    version = f"{config.kind} {_READERS[config.kind].VERSION}, normal form {NORMAL_FORM}"
     if config.kind != "files" or unit is None:
         return version
     return f"{version}, {files.version(config, unit)}"

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from datastore.errors import optional_import
 
-_CONTROLS = bytes((*range(9), 11, 12, *range(14, 32)))
+_CONTROLS = bytes((*range(9), *range(14, 28)))
+_LINE_BREAKS = bytes.maketrans(b"\x0b\x0c\x1c\x1d\x1e\x1f", b"\n" * 6)  # as `datastore.text.normalise` has it
 # What libxml2 stumbles over: some document types, and a root that ends at once.
 _DOCTYPE = re.compile(rb"\s*<\s?!\s?doctype[^<>]*>", re.IGNORECASE)
 _EMPTY_ROOT = re.compile(rb"(<html\b[^<>]*?)\s*/>", re.IGNORECASE)
@@ -31,7 +32,7 @@ def lxml_tree(page: str) -> Any:
     """The page as an element of lxml.html, cleaned as trafilatura cleans a string; None for a page without any."""
     if not page.isascii():
         page = page.replace("\ufffe", "").replace("\uffff", "")
-    data = page.encode().translate(None, _CONTROLS)
+    data = page.encode().translate(_LINE_BREAKS, _CONTROLS)
     if found := _DOCTYPE.match(data):
         data = data[found.end() :]
     if found := _EMPTY_ROOT.search(data, 0, _ROOT_WITHIN_BYTES):

@@ -15,6 +15,10 @@ from datastore.text import content_hash, normalise, sentence_ends, word_spans, w
         ("e\u0301", "\u00e9"),
         ("e\x00\u0301", "\u00e9"),
         ("\ufeffzero\u200bwidth\x00\x07", "zerowidth"),
+        ("page one\x0cpage two", "page one\npage two"),
+        ("end.\n\x0c\x0c\x0cNext", "end.\n\nNext"),
+        ("a\x0bb\x1cc\x1dd\x1ee\x1ff", "a\nb\nc\nd\ne\nf"),
+        ("\x0c", ""),
         ("   \n\t ", ""),
     ],
 )

@@ -84,7 +84,7 @@ def test_the_title_is_the_heading_that_the_named_title_begins_with(head, body, t
     "page",
     [
         PAGE,
-        PAGE.replace("bitter", "bit\x00t\x0cer\ufffe\uffff"),
+        PAGE.replace("bitter", "bit\x00t\x07er\ufffe\uffff"),
         PAGE.replace("<!DOCTYPE html>", "<!-- first --> <!DOCTYPE html>"),
         PAGE.replace("<!DOCTYPE html>", "<?xml version='1.0' encoding='iso-8859-1'?>").replace("hot", "höt"),
     ],
