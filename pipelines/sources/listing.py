@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,7 +36,9 @@ class Listing(NamedTuple):
 def list_files(place: str) -> Listing:
     """The files of a folder and its folders, of a pattern with `*` or `**`, or the one file that a place is.
 
-    Hidden files are left out, of local folders also stores and what symbolic links bring in from outside.
+    Hidden files are left out, of local folders also stores. Symbolic links are followed, as caches and data under version
+    control are laid out with them: a file has the link's name, a folder is listed once, and a link to nothing is listed too,
+    so that whoever reads it can say so.
 
     Raises
     ------
@@ -43,19 +46,20 @@ def list_files(place: str) -> Listing:
         If there is nothing at the place, or it cannot be listed.
     """
     path = local_path(place)
-    return _list_remote(place) if path is None else _list_local(path.expanduser().resolve())
+    return _list_remote(place) if path is None else _list_local(path.expanduser())
 
 
 def _list_local(path: Path) -> Listing:
     if path.is_file():
-        return Listing([_local_file(path, path.name)], is_named=True)
-    folder, pattern = path, None
+        # What a link leads to need not have a name that tells its format.
+        return Listing([_local_file(path.parent.resolve() / path.name, path.name)], is_named=True)
+    folder, pattern = path.resolve(), None
     if not path.exists():
         if "*" not in str(path):
             raise NotFoundError(f"{path} does not exist", hint="check the source's path")
-        depth = next(position for position, part in enumerate(path.parts) if "*" in part)
-        folder = Path(*path.parts[:depth])
-        pattern = re.compile(_pattern("/".join(path.parts[depth:])))
+        depth = next(position for position, part in enumerate(folder.parts) if "*" in part)
+        pattern = re.compile(_pattern("/".join(folder.parts[depth:])))
+        folder = Path(*folder.parts[:depth])
     names = ((file, file.relative_to(folder).as_posix()) for file in _walk(folder))
     return Listing(
         [_local_file(file, name) for file, name in names if pattern is None or pattern.fullmatch(name)],
@@ -70,17 +74,25 @@ def _pattern(pattern: str) -> str:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    for root, folders, names in os.walk(folder, onerror=_raise):
-        found = {*folders, *names}
-        if {"LOCK", "segments", "versions"} <= found or {"LOCK", "segments", "work"} <= found:
-            folders.clear()  # a store, possibly the one that is being built from this folder
-            continue
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
-            path = Path(root, name)
-            is_inside = not path.is_symlink() or path.resolve().is_relative_to(folder)
-            if not name.startswith(".") and is_inside and path.is_file():
-                yield path
+    """The files below a folder; those of linked folders last, so that each is named by its own place if it has one."""
+    seen: set[tuple[int, int]] = set()
+    waiting = deque([folder])
+    while waiting:
+        for root, folders, names in os.walk(waiting.popleft(), onerror=_raise):
+            status = Path(root).stat()
+            found = {*folders, *names}
+            is_store = {"LOCK", "segments", "versions"} <= found or {"LOCK", "segments", "work"} <= found
+            # A store may be the one that is being built from this folder.
+            if is_store or (status.st_dev, status.st_ino) in seen:
+                folders.clear()
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            waiting.extend(path for name in folders if (path := Path(root, name)).is_symlink())
+            for name in names:
+                path = Path(root, name)
+                if not name.startswith(".") and (path.is_file() or not path.exists()):
+                    yield path
 
 
 def _raise(error: OSError) -> None:
@@ -90,7 +102,7 @@ def _raise(error: OSError) -> None:
 
 
 def _local_file(path: Path, name: str) -> FoundFile:
-    status = path.stat()
+    status = path.stat() if path.exists() else path.lstat()
     # A name need not be UTF-8, a document's id must be.
     name = os.fsencode(name).decode("utf-8", "backslashreplace")
     return FoundFile(name, str(path), f"{status.st_size}:{status.st_mtime_ns}", status.st_size)

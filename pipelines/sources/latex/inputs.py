@@ -7,7 +7,6 @@ import re
 
 from ..compression import open_binary
 from ..kept import Kept
-from ..places import local_path
 from ..unit import Unit
 from .common import RefusedError
 
@@ -57,12 +56,8 @@ class Inputs:
             relative = posixpath.normpath(posixpath.join(posixpath.dirname(self._unit.name), candidate))
             if relative.startswith(("../", "/")) or relative in self._open or depth == _DEEPEST_INPUT:
                 continue
-            place = root + relative
-            path, folder = local_path(place), local_path(root)
-            if path and folder and not path.resolve().is_relative_to(folder.resolve()):
-                continue
             try:
-                with open_binary(place) as file:
+                with open_binary(root + relative) as file:
                     data = file.read(self._left + 1)
             except (OSError, ValueError):
                 continue

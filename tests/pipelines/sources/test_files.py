@@ -44,19 +44,43 @@ def test_identity_is_size_and_modification_time(tmp_path):
     assert [unit.identity for unit in units(source(tmp_path))] == ["4:1700000000123456789"]
 
 
-def test_symbolic_links_lead_to_files_inside_the_folder_only(tmp_path):
+def test_symbolic_links_are_followed_once_and_keep_their_names(tmp_path, read_files):
     folder = tmp_path / "folder"
     outside = tmp_path / "outside"
     outside.mkdir()
-    (outside / "secret.txt").write_text("secret")
+    (outside / "blob").write_text("linked")
+    (outside / "other.txt").write_text("other")
+    (outside / "back").symlink_to(outside)
     (folder / "sub").mkdir(parents=True)
     (folder / "sub" / "real.txt").write_text("real")
     (folder / "inner.txt").symlink_to(folder / "sub" / "real.txt")
-    (folder / "outer.txt").symlink_to(outside / "secret.txt")
+    (folder / "outer.txt").symlink_to(outside / "blob")
     (folder / "outer").symlink_to(outside)
+    (folder / "again").symlink_to(folder / "sub")
     (folder / "loop").symlink_to(folder)
     (folder / "dangling.txt").symlink_to(folder / "nothing.txt")
-    assert [unit.name for unit in units(source(folder))] == ["inner.txt", "sub/real.txt"]
+    (folder / "self.txt").symlink_to("self.txt")
+    items = read_files(folder)
+    assert {item.id: item.text for item in items if isinstance(item, Document)} == {
+        "inner.txt": "real",
+        "outer.txt": "linked",
+        "outer/other.txt": "other",
+        "sub/real.txt": "real",
+    }
+    assert [(item.location, item.reason) for item in items if isinstance(item, Reject)] == [
+        ("dangling.txt", "unreadable"),
+        ("self.txt", "unreadable"),
+    ]
+
+
+def test_a_link_to_a_file_without_a_suffix_is_read_by_its_own_name(tmp_path, read_files):
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "blobs" / "abc").write_text('{"id": "a", "text": "t"}\n')
+    snapshot = tmp_path / "snapshots" / "rev"
+    snapshot.mkdir(parents=True)
+    (snapshot / "data.jsonl").symlink_to("../../blobs/abc")
+    for path in (snapshot, snapshot / "data.jsonl", tmp_path / "snapshots" / "*" / "*.jsonl"):
+        assert [item.id for item in read_files(path)] == ["a"]
 
 
 def test_a_single_file_is_named_by_its_file_name(tmp_path):

@@ -153,7 +153,8 @@ def test_input_is_followed_inside_the_folder_only(tmp_path):
     folder = tmp_path / "source"
     (folder / "book" / "parts").mkdir(parents=True)
     (tmp_path / "secret.tex").write_text("SECRET")
-    (folder / "book" / "link.tex").symlink_to(tmp_path / "secret.tex")
+    (tmp_path / "blob").write_text("Linked.")
+    (folder / "book" / "link.tex").symlink_to(tmp_path / "blob")
     (folder / "shared.tex").write_text("\\newcommand{\\who}{me}Shared.")
     (folder / "book" / "parts" / "one.tex").write_text("One \\who. % \\input{two}\n\\input{parts/two}")
     (folder / "book" / "parts" / "two.tex").write_text("Two. \\input{parts/one}\\input a.tex ")
@@ -163,7 +164,7 @@ def test_input_is_followed_inside_the_folder_only(tmp_path):
     )
     item = read(folder, body, name="book/a.tex")
     assert isinstance(item, Document)
-    assert item.text == "Shared. One me. Two. End."
+    assert item.text == "Shared. One me. Two. Linked.End."
 
 
 def test_a_document_that_is_brought_in_gives_its_body_only(tmp_path):
