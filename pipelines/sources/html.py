@@ -37,7 +37,11 @@ _TOO_DEEP = " > ".join(["*"] * (_DEEPEST + 1))
 
 _DECLARED = re.compile(rb"<(?:meta|\?xml)[^>]*?(?:charset|encoding)\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
 _DECLARED_WITHIN_BYTES = 4096
+_NOT_TEXT = (
+    "neither UTF-8 nor the encoding that the page declares, and its bytes are not plainly text of another"
+)
 _REPLACED_SHARE = 0.001  # of the characters: so many bytes may be wrong in the encoding that a page declares
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\ufffd]")  # no page's text, whatever its encoding
 _MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 # What browsers read for a declared name (https://encoding.spec.whatwg.org/#names-and-labels), by Python's codec names.
 _READ_AS = {
@@ -71,15 +75,17 @@ def _web_encoding(name: str) -> str | None:
         name = codecs.lookup(name).name
     except (LookupError, ValueError):  # ValueError: a name with a null character
         return None
-    return _READ_AS.get(name, name if name.startswith(_READ_AS_DECLARED) else None)
+    is_known = name.startswith(_READ_AS_DECLARED) or name in _READ_AS.values()
+    return _READ_AS.get(name, name if is_known else None)
 
 
 def decode(data: bytes, charset: str = "", *, is_html: bool = True) -> str | None:
     """A page's text by its byte order mark, else UTF-8, else the charset given, else the one it declares.
 
-    None if none fits. UTF-8 goes before the others, which are wrong more often than another encoding's bytes are
-    valid UTF-8. It goes behind for a page of ASCII bytes alone, which may be ISO-2022. Where nothing fits exactly,
-    one character in a thousand may be wrong, as where a crawler cut a page off.
+    UTF-8 goes before the others, which are wrong more often than another encoding's bytes are valid UTF-8. It goes
+    behind for a page of ASCII bytes alone, which may be ISO-2022. Where nothing fits exactly, one character in a
+    thousand may be wrong, as where a crawler cut a page off. What names no charset is read as its bytes look, see
+    `_guessed`. None if nothing fits.
     """
     encodings = [encoding for mark, encoding in _MARKS.items() if data.startswith(mark)]
     if not encodings:
@@ -96,7 +102,21 @@ def decode(data: bytes, charset: str = "", *, is_html: bool = True) -> str | Non
         text = data.decode(encoding, "replace")
         if text.count("\ufffd") <= _REPLACED_SHARE * len(text):
             return text
-    return None
+    return _guessed(data) if encodings == ["utf-8"] else None
+
+
+def _guessed(data: bytes) -> str | None:
+    """The text of a page in the encoding that its bytes look like, else windows-1252, as browsers read it.
+
+    None if that is no text, or the page is UTF-8 but for some damage.
+    """
+    damaged = data.decode("utf-8", "replace")
+    if 2 * damaged.count("\ufffd") < sum(not character.isascii() for character in damaged):
+        return None
+    detect = optional_import("resiliparse.parse.encoding", extra="ingest").detect_encoding
+    detected = _web_encoding(detect(data, html5_compatible=False) or "")
+    text = data.decode(detected if detected not in (None, "utf-8") else "cp1252", "replace")
+    return text if len(_CONTROL.findall(text)) <= _REPLACED_SHARE * len(text) else None
 
 
 class _TooDeepError(ValueError):
@@ -160,7 +180,7 @@ def extract(
     page = decode(data, charset)
     if page is None:
         sample = data[: 4 * SAMPLE_CHARS].decode("utf-8", "replace")
-        return reject("invalid_utf8", "neither UTF-8 nor the encoding that the page declares", sample)
+        return reject("invalid_utf8", _NOT_TEXT, sample)
     try:
         found = read(page)
     except _TooDeepError:

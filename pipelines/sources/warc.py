@@ -179,7 +179,9 @@ def _read_document(record: Record, location: str, max_bytes: int, extractor: Ext
     elif media_type == _TEXT:
         decoded = decode(body, charset, is_html=False)
         if decoded is None:
-            return reject("invalid_utf8", "neither UTF-8 nor the charset that the response names", body)
+            return reject(
+                "invalid_utf8", "neither UTF-8 nor the charset that the response names, if it names one", body
+            )
         if not decoded.strip():
             return reject("no_text", "the text is empty")
         text = decoded

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 import re
 import statistics
 import sys
@@ -215,13 +216,45 @@ def test_a_japanese_page_of_ascii_bytes_is_decoded_by_its_declaration():
     assert decode(page.encode("iso2022_jp")) == page
 
 
-@pytest.mark.parametrize("declared", ["", "no-such-encoding", "unicode_escape", "utf-7", "utf-8"])
-def test_a_page_in_no_known_encoding_is_set_aside(tmp_path, read_files, declared):
-    (tmp_path / "a.html").write_bytes(f'<html><meta charset="{declared}">caf'.encode() + b"\xe9")
+CZECH = "P\u0159\u00edli\u0161 \u017elu\u0165ou\u010dk\u00fd k\u016f\u0148 \u00fap\u011bl \u010f\u00e1belsk\u00e9 \u00f3dy."
+RUSSIAN = "Чай - напиток, который пьют горячим. Люди знают напиток много лет."
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("caf\u00e9", "cp1252"),
+        ("\u201cIt\u2019s na\u00efve\u201d \u2013 \u20ac5", "cp1252"),
+        (CZECH, "cp1250"),
+        (RUSSIAN, "cp1251"),
+        (RUSSIAN, "koi8-r"),
+        ("日本語のページです。お茶は飲み物です。", "cp932"),
+        ("차는 음료이다. 한국어 페이지.", "cp949"),
+        ("茶是一种饮料。起源于中国。", "gb18030"),
+    ],
+)
+@pytest.mark.parametrize("declared", ["", "no-such-encoding", "unicode_escape"])
+def test_a_page_that_names_no_known_encoding_is_read_in_the_one_it_looks_like(text, encoding, declared):
+    page = f'<html><meta charset="{declared}"><p>{text}'
+    assert decode(page.encode(encoding)) == page
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"<html><meta charset=utf-8>caf\xe9",
+        b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4,
+        random.Random(0).randbytes(5000),
+        "<html>caf\u00e9, na\u00efve, d\u00e9j\u00e0 vu ".encode() + b"\xff",
+    ],
+    ids=["not as declared", "image", "noise", "damaged utf-8"],
+)
+def test_what_is_no_text_or_not_as_declared_is_set_aside(tmp_path, read_files, data):
+    (tmp_path / "a.html").write_bytes(data)
     (reject,) = read_files(tmp_path)
     assert (reject.reason, reject.detail) == (
         "invalid_utf8",
-        "neither UTF-8 nor the encoding that the page declares",
+        "neither UTF-8 nor the encoding that the page declares, and its bytes are not plainly text of another",
     )
 
 

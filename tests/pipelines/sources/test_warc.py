@@ -183,7 +183,11 @@ def test_a_record_of_an_unknown_type_is_counted(tmp_path):
         (http("{}", ""), "not_text", "no Content-Type"),
         (http(""), "no_text", "no main text was found"),
         (http(" \n", "text/plain"), "no_text", "the text is empty"),
-        (http(b"caf\xe9", "text/plain"), "invalid_utf8", "neither UTF-8 nor the charset that the response names"),
+        (
+            http(b"caf\xe9", "text/plain; charset=utf-8"),
+            "invalid_utf8",
+            "neither UTF-8 nor the charset that the response names, if it names one",
+        ),
         (b"HTTP/1.1 200 OK\r\nContent-Type: text/html", "broken_response", "an HTTP header without an end"),
         (b"tea\r\n\r\n" + PAGE.encode(), "broken_response", "no HTTP status"),
         (b"", "broken_response", "an HTTP header without an end"),
@@ -297,7 +301,8 @@ def test_a_record_beyond_the_limit_is_passed_over_unread(tmp_path, form):
 
 
 @pytest.mark.parametrize(
-    ("charset", "encoding"), [("iso-8859-1", "cp1252"), ("Shift_JIS", "cp932"), ("koi8-r", "koi8-r")]
+    ("charset", "encoding"),
+    [("iso-8859-1", "cp1252"), ("", "cp1252"), ("Shift_JIS", "cp932"), ("koi8-r", "koi8-r")],
 )
 def test_the_charset_of_the_response_decodes_what_is_not_utf8(tmp_path, charset, encoding):
     text = {"cp1252": "café \u20ac", "cp932": "日本語", "koi8-r": "чай"}[encoding]
