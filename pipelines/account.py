@@ -57,6 +57,8 @@ class SourceFunnel:
     changes: Counter[str] = field(
         default_factory=Counter
     )  # new, changed, unchanged, removed, vanished documents
+    broken: dict[str, str] = field(default_factory=dict)  # inputs that broke off or gave nothing: the reason
+    skipped: Mapping[str, int] = field(default_factory=dict)  # files without a reader, by suffix
 
     def add_draft(self, draft: Draft) -> None:
         self.tokens += draft.counts.tokens
@@ -95,6 +97,11 @@ def funnels_of(recipe: Recipe, corpus: Corpus, decision: Decision, changes: Chan
     for source, _, result in corpus.results:
         funnels[source].records += result.records
         funnels[source].set_aside.update(result.dropped)
+    for source, damaged in corpus.damaged:
+        if damaged.is_broken:
+            funnels[source].broken[damaged.unit] = damaged.reason
+    for source, skipped in corpus.skipped.items():
+        funnels[source].skipped = skipped
     documents, words, sizes = (decision.totals(column) for column in ("documents", "words", "bytes"))
     raw_words, raw_bytes = decision.totals("raw_words"), decision.totals("raw_bytes")
     for source, by_reason in documents.items():

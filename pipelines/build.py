@@ -16,7 +16,7 @@ from datastore.encoders import load_encoder
 from datastore.files import writer_lock
 
 from .account import BuildReport, Clock
-from .corpus import changed_inputs, kept_corpus, read_again, read_corpus, read_tasks
+from .corpus import changed_inputs, find_inputs, kept_corpus, read_again, read_corpus
 from .executors import ExecutorName, open_executor
 from .progress import Progress, silent
 from .recipe import Recipe, make_recipe
@@ -75,20 +75,20 @@ def build(
         raise UsageError("where should the store go?", hint="add --out FOLDER, or `out:` to the recipe")
     store = named.expanduser().resolve()  # workers may run in another folder
     check_target(store, recipe, replace=replace)
-    tasks = read_tasks(store / "work", recipe, reread=reread)
+    inputs = find_inputs(store / "work", recipe, reread=reread)
     clock = Clock()
     load_encoder(recipe.encoder)
     clock.lap("load encoder")
     store.mkdir(parents=True, exist_ok=True)
     with writer_lock(store), open_executor(executor, workers, address) as runner:
-        recipe_changes, input_changes = recipe_differences(store, recipe), changed_inputs(store, tasks)
+        recipe_changes, input_changes = recipe_differences(store, recipe), changed_inputs(store, inputs.tasks)
         check_target(store, recipe, replace=replace)  # another build may have finished meanwhile
         if reread:
             shutil.rmtree(store / "work" / "read", ignore_errors=True)
         make_folders(store)
-        corpus = read_corpus(store / "work", tasks, runner, progress, recipe.max_failure_share)
+        corpus = read_corpus(store / "work", inputs, runner, progress, recipe.max_failure_share)
         clock.lap("read")
-        by_key = {task.key: task for task in tasks}
+        by_key = {task.key: task for task in inputs.tasks}
         site = Site(
             store, recipe, runner, progress, lambda shards: read_again(corpus, by_key, shards, runner)
         )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -19,8 +19,9 @@ from .executors import Executor
 from .known_parts import KnownParts
 from .progress import Progress
 from .recipe import Recipe, ShardConfig
-from .sources import Unit, reader_version, units
-from .stages.read import ReadResult, ReadTask, Shard, read_result, read_units
+from .sources import inventory, reader_version
+from .sources.unit import Unit
+from .stages.read import Damaged, ReadResult, ReadTask, Shard, read_result, read_units
 
 LISTING = "corpus.json"
 PARTS = "parts.json"
@@ -30,7 +31,8 @@ class Corpus(NamedTuple):
     """What was read, in the order of the recipe and of the units' names, whatever order it was read in."""
 
     results: list[tuple[str, str, ReadResult]]  # (source, key, result)
-    units: frozenset[tuple[str, str]]  # (source, name) of all inputs that are there
+    units: Mapping[tuple[str, str], str]  # identity by (source, name), of all inputs that are there
+    skipped: Mapping[str, Mapping[str, int]]  # by source, files without a reader, by suffix
 
     @property
     def shards(self) -> list[Shard]:
@@ -40,9 +42,31 @@ class Corpus(NamedTuple):
     def rejects(self) -> list[tuple[str, Reject]]:
         return [(source, reject) for source, _, result in self.results for reject in result.rejects]
 
+    @property
+    def damaged(self) -> list[tuple[str, Damaged]]:
+        return [(source, damaged) for source, _, result in self.results for damaged in result.damaged]
 
-def read_tasks(work: Path, recipe: Recipe, *, reread: bool = False) -> list[ReadTask]:
-    """One for each group of units, in order; the key names all that its result depends on.
+    def save(self, work: Path) -> None:
+        """Write down what was read, for the next build and for `refilter`."""
+        listing = {
+            "read": [(source, key) for source, key, _ in self.results],
+            "units": sorted((*unit, identity) for unit, identity in self.units.items()),
+            "skipped": self.skipped,
+        }
+        write_durably(work / LISTING, json.dumps(listing, ensure_ascii=False).encode("utf-8"))
+
+
+class Inputs(NamedTuple):
+    """What there is to read."""
+
+    tasks: list[
+        ReadTask
+    ]  # one for each group of units, in order; the key names all that its result depends on
+    skipped: dict[str, dict[str, int]]  # as of `Corpus`
+
+
+def find_inputs(work: Path, recipe: Recipe, *, reread: bool = False) -> Inputs:
+    """What there is to read, in tasks.
 
     Parameters
     ----------
@@ -50,11 +74,15 @@ def read_tasks(work: Path, recipe: Recipe, *, reread: bool = False) -> list[Read
         Cut large files anew too, instead of where they were cut when their size and time were the same.
     """
     tasks = []
+    skipped = {}
     if reread:
         (work / PARTS).unlink(missing_ok=True)
     known = KnownParts(work / PARTS)
     for source in recipe.rooted_sources():
-        for group in _groups(units(source, known.parts), recipe.shard):
+        found = inventory(source)
+        skipped[source.name] = {suffix or "none": count.files for suffix, count in found.skipped.items()}
+        units = [part for unit in found.units for part in known.parts(source, unit)]
+        for group in _groups(units, recipe.shard):
             key = content_key(
                 source.model_dump(mode="json", exclude={"license", "expected", "filters"}),
                 group,
@@ -63,7 +91,7 @@ def read_tasks(work: Path, recipe: Recipe, *, reread: bool = False) -> list[Read
             )
             tasks.append(ReadTask(str(work), key, source, group, recipe.shard))
     known.save()
-    return tasks
+    return Inputs(tasks, skipped)
 
 
 def _groups(found: Sequence[Unit], shard: ShardConfig) -> Iterator[tuple[Unit, ...]]:
@@ -86,53 +114,73 @@ def _groups(found: Sequence[Unit], shard: ShardConfig) -> Iterator[tuple[Unit, .
 
 
 def read_corpus(
-    work: Path, tasks: Sequence[ReadTask], runner: Executor, progress: Progress, max_failure_share: float
+    work: Path, inputs: Inputs, runner: Executor, progress: Progress, max_failure_share: float
 ) -> Corpus:
     """Read what no earlier run has read.
 
     Raises
     ------
     CompendiaError
-        If more than `max_failure_share` of a source's records, and not just a few, cannot be read.
+        If of a source more than `max_failure_share` of the records, and not just a few, cannot be read, or so much of
+        its input, by number or bytes, breaks off: how many records that are is not known.
     """
+    tasks = inputs.tasks
     missing = [task for task in tasks if not (work / "read" / task.key).exists()]
     results = {
         task.key: read_result(work / "read" / task.key)
         for task in tasks
         if (work / "read" / task.key).exists()
     }
-    records, failures = Counter[str](), Counter[str]()
+    checks = {name: _Failures(name, max_failure_share, tasks) for name in inputs.skipped}
+    for task in tasks:
+        if task.key in results:
+            checks[task.source.name].add(results[task.key])
     with progress("reading", sum(len(task.units) for task in missing), "inputs") as advance:
         for task, result in runner.map(read_units, missing):
             results[task.key] = result
-            name = task.source.name
-            records[name] += result.records
-            failures[name] += sum(count for reason, count in result.dropped.items() if is_failure(reason))
-            _check_failures(name, records[name], failures[name], max_failure_share, result)
+            checks[task.source.name].add(result)
             advance(len(task.units))
-    corpus = Corpus(
+    return Corpus(
         [(task.source.name, task.key, results[task.key]) for task in tasks],
-        frozenset((task.source.name, unit.name) for task in tasks for unit in task.units),
+        _identities(tasks),
+        inputs.skipped,
     )
-    listing = {
-        "read": [(source, key) for source, key, _ in corpus.results],
-        "units": sorted(
-            {(task.source.name, unit.name, unit.identity) for task in tasks for unit in task.units}
-        ),
-    }
-    write_durably(work / LISTING, json.dumps(listing, ensure_ascii=False).encode("utf-8"))
-    return corpus
 
 
-def _check_failures(source: str, records: int, failures: int, share: float, last: ReadResult) -> None:
-    if failures <= FAILURES_ALLOWED or failures <= share * records:
-        return
-    examples = [reject for reject in last.rejects if is_failure(reject.reason)][:3]
-    listed = "; ".join(f"{reject.location}: {reject.reason} {reject.detail}".strip() for reject in examples)
-    raise CompendiaError(
-        f"source {source}: {failures:,} of {records:,} records cannot be read ({listed})",
-        hint=f"mend the input, name its fields or format, or allow it: --set max_failure_share={min(1.0, 2 * share):g}",
-    )
+def _identities(tasks: Sequence[ReadTask]) -> dict[tuple[str, str], str]:
+    return {(task.source.name, unit.name): unit.identity for task in tasks for unit in task.units}
+
+
+class _Failures:
+    """What cannot be read of a source, against what may be."""
+
+    def __init__(self, source: str, allowed_share: float, tasks: Sequence[ReadTask]) -> None:
+        units = [unit for task in tasks if task.source.name == source for unit in task.units]
+        self._source, self._allowed_share = source, allowed_share
+        self._units, self._bytes = len(units), sum(unit.bytes for unit in units)
+        self._records = self._failures = 0
+        self._cut: list[Damaged] = []
+
+    def add(self, result: ReadResult) -> None:
+        """Count what was read; CompendiaError when it is too much that cannot be read."""
+        self._records += result.records
+        self._failures += sum(count for reason, count in result.dropped.items() if is_failure(reason))
+        self._cut += [damaged for damaged in result.damaged if damaged.breaks_off]
+        allowed, cut_bytes = self._allowed_share, sum(damaged.bytes for damaged in self._cut)
+        share = self._failures / max(1, self._records)
+        what = f"{self._failures:,} of {self._records:,} records cannot be read"
+        if self._failures <= FAILURES_ALLOWED or share <= allowed:
+            share = max(len(self._cut) / max(1, self._units), cut_bytes / max(1, self._bytes))
+            what = f"{len(self._cut):,} of {self._units:,} files are broken or cannot be read"
+        if share <= allowed:
+            return
+        examples = [reject for reject in result.rejects if is_failure(reject.reason)][:3]
+        listed = "; ".join(f"{one.location}: {one.reason} {one.detail}".strip() for one in examples)
+        raise CompendiaError(
+            f"source {self._source}: {what} ({listed})",
+            hint="mend the input, name its fields or format, or allow it: "
+            f"--set max_failure_share={min(1.0, math.ceil(100 * max(share, 2 * allowed)) / 100):g}",
+        )
 
 
 def kept_corpus(store: Path) -> Corpus:
@@ -152,7 +200,8 @@ def kept_corpus(store: Path) -> Corpus:
             f"{store} kept neither texts nor scores of its last build",
             hint="run compendia build --replace with the changed recipe: it reads the input again",
         ) from error
-    return Corpus(results, frozenset((source, name) for source, name, _ in listing["units"]))
+    identities = {(source, name): identity for source, name, identity in listing["units"]}
+    return Corpus(results, identities, listing.get("skipped", {}))
 
 
 def known_units(store: Path) -> dict[tuple[str, str], str]:
@@ -167,7 +216,7 @@ def known_units(store: Path) -> dict[tuple[str, str], str]:
 def changed_inputs(store: Path, tasks: Sequence[ReadTask]) -> dict[str, list[str]]:
     """The inputs that are `new`, `changed` or `gone` since the last build, as `source/unit`; empty at the first one."""
     before = known_units(store)
-    now = {(task.source.name, unit.name): unit.identity for task in tasks for unit in task.units}
+    now = _identities(tasks)
     if not before:
         return {}
     found = {

@@ -36,6 +36,9 @@ _NOT_FAILURES = frozenset(
     }
 )
 
+BROKEN_INPUT = frozenset({"broken_archive", "unreadable"})
+"""Reasons that stand for all that an input holds from there on: how much that is, nobody knows."""
+
 
 def is_failure(reason: str) -> bool:
     """Whether a reason of a reader means that input is broken, or not what the recipe says it is."""

@@ -10,6 +10,7 @@ import yaml
 
 _SAMPLES_PER_REASON = 3
 _SAMPLE_CHARACTERS = 300
+_NAMES_SHOWN = 20
 _STYLE = """
 :root{color-scheme:light dark;--ink:#1b1f24;--soft:#5b6570;--line:#d8dde3;--keep:#2f7d5b;--drop:#c4673a;--back:#fff}
 @media(prefers-color-scheme:dark){:root{--ink:#e6e9ed;--soft:#9aa4af;--line:#353c45;--keep:#58b58a;--drop:#e08a5c;
@@ -77,11 +78,27 @@ def _source(name: str, source: Mapping[str, Any], rejects: Sequence[Mapping[str,
             f"<p>{source['records']:,} records, {source['passages']:,} passages"
             + (f", {source['contaminated']:,} left out as contaminated" if source["contaminated"] else "")
             + (f'</p><p class="soft">documents: {changes}</p>' if changes else "</p>"),
+            _inputs(source),
             _bars(share, most),
             _funnel(source),
             _samples(name, rejects),
         ]
     )
+
+
+def _inputs(source: Mapping[str, Any]) -> str:
+    """Files that were not read, or not to their end."""
+    parts = []
+    if broken := source["broken"]:
+        names = ", ".join(f"{name} ({reason})" for name, reason in [*broken.items()][:_NAMES_SHOWN])
+        more = " …" if len(broken) > _NAMES_SHOWN else ""
+        parts.append(
+            f"<p><b>{len(broken):,} files are broken or cannot be read:</b> {escape(names)}{more}</p>"
+        )
+    if skipped := source["skipped"]:
+        listed = ", ".join(f"{count:,} {suffix}" for suffix, count in sorted(skipped.items()))
+        parts.append(f'<p class="soft">without a reader: {escape(listed)}</p>')
+    return "".join(parts)
 
 
 def _funnel(source: Mapping[str, Any]) -> str:

@@ -80,7 +80,8 @@ def bring(
         kept,
         start.present,
         settings,
-        corpus.units,
+        corpus.units.keys(),
+        {(source, damaged.unit) for source, damaged in corpus.damaged},
         {source.name for source in recipe.sources},
         prune_missing=prune_missing,
     )
@@ -106,6 +107,7 @@ def bring(
     write_present(store, build, settings, shards, kept, changes.vanished)
     rejects = [*corpus.rejects, *decision.rejects(site.work)]
     write_account(store / "builds" / build, recipe, executor, funnels, clock.seconds, rejects)
+    corpus.save(site.work)
     version, changed = commit_if_changed(store, manifest, build)
     tidy(site.work, corpus, shards, keep)
     return BuildReport(store, version, changed, funnels, clock.seconds)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -19,6 +20,7 @@ from datastore.manifest import Manifest
 from .stages.score import ScoredShard, hashes_of, joined
 
 _MOST_VANISHED_SHARE = 0.2
+_NAMES_SHOWN = 3
 _SCHEMA = pa.schema(
     [
         pa.field("source", pa.dictionary(pa.int32(), pa.string())),
@@ -45,7 +47,7 @@ class Changes(NamedTuple):
         NDArray[np.int64]
     ]  # for each shard the positions of its documents that are to come, ascending
     deleted: dict[str, list[str]]  # by source, ids of documents whose passages go
-    vanished: pa.Table  # present documents whose input is gone and that stay all the same
+    vanished: pa.Table  # present documents whose input is gone or broken and that stay all the same
     counts: dict[str, Counter[str]]  # by source: new, changed, removed, vanished, unchanged
 
 
@@ -106,14 +108,16 @@ def compare(
     present: Present,
     settings: str,
     units: Collection[tuple[str, str]],
+    damaged: Collection[tuple[str, str]],
     sources: Collection[str],
     *,
     prune_missing: bool,
 ) -> Changes:
     """What turns the present documents into those kept of the shards.
 
-    A present document whose unit is not among `units` has vanished. It stays, unless its source is not among
-    `sources`, its text is in a document that is kept (a file was renamed), or `prune_missing`.
+    A present document has vanished if it was not read and its unit is not among `units`, is `damaged`, or gave no
+    document at all: a file that was cut or emptied loses no more than one that is gone. It stays, unless its source is
+    not among `sources`, its text is in a document that is kept (a file was renamed), or `prune_missing`.
 
     Raises
     ------
@@ -143,7 +147,7 @@ def compare(
     is_vanished = unmatched.copy()
     rest = present.table.filter(pa.array(unmatched))
     is_vanished[unmatched] = (
-        ~_is_here(rest, units)
+        _is_lost(rest, shards, code, units, damaged)
         & ~np.isin(_packed(_hashes(rest, "content_hash")), _packed(contents))
         & np.isin(_source_codes(rest, code), [code[name] for name in sources if name in code])
     )
@@ -158,7 +162,7 @@ def compare(
     if prune_missing:
         is_vanished[:] = False
     elif is_vanished.any():
-        _check_vanished(present, settings, is_vanished)
+        _check_vanished(present, settings, is_vanished, units)
     goes = unmatched & ~is_vanished
     goes[before[(before >= 0) & ~is_same]] = True
     ends = np.cumsum([0, *map(len, kept)])
@@ -169,11 +173,20 @@ def compare(
     return Changes(added, _ids(present.table, goes), present.table.filter(pa.array(is_vanished)), counts)
 
 
-def _check_vanished(present: Present, settings: str, is_vanished: NDArray[np.bool_]) -> None:
+def _check_vanished(
+    present: Present, settings: str, is_vanished: NDArray[np.bool_], units: Collection[tuple[str, str]]
+) -> None:
     count, total = int(is_vanished.sum()), len(is_vanished)
     what = f"the input of {count:,} of {total:,} documents is not there any more"
+    here = sorted(set(_units(present.table.filter(pa.array(is_vanished)))) & set(units))
+    if here:
+        more = " …" if len(here) > _NAMES_SHOWN else ""
+        listed = ", ".join(f"{source}/{unit}" for source, unit in here[:_NAMES_SHOWN])
+        what += f", or is broken or empty now: {listed}{more}"
     if count > _MOST_VANISHED_SHARE * total:
-        raise UsageError(what, hint="is a disk not mounted? --prune-missing deletes these documents")
+        raise UsageError(
+            what, hint="is a disk not mounted, a file cut? --prune-missing deletes these documents"
+        )
     if settings != present.settings:
         raise UsageError(
             f"{what}, and they were cut or embedded with other settings",
@@ -230,9 +243,35 @@ def _packed(hashes: NDArray[np.void]) -> NDArray[np.uint64]:
     return np.ascontiguousarray(hashes["high"])
 
 
-def _is_here(table: pa.Table, units: Collection[tuple[str, str]]) -> NDArray[np.bool_]:
-    pairs = zip(table.column("source").to_pylist(), table.column("unit").to_pylist(), strict=True)
-    return np.fromiter((pair in units for pair in pairs), dtype=np.bool_, count=table.num_rows)
+def _is_lost(
+    table: pa.Table,
+    shards: Sequence[ScoredShard],
+    code: dict[str, int],
+    units: Collection[tuple[str, str]],
+    damaged: Collection[tuple[str, str]],
+) -> NDArray[np.bool_]:
+    """Whether a document's unit cannot be trusted not to hold it any more, and it was not read elsewhere or there."""
+    if not table.num_rows:
+        return np.zeros(0, dtype=np.bool_)
+    giving = {
+        (scored.shard.source, unit)
+        for scored in shards
+        for unit in pc.unique(scored.column("unit")).to_pylist()
+    }
+    whole = (giving & {*units}) - {*damaged}
+    lost = np.fromiter((pair not in whole for pair in _units(table)), dtype=np.bool_, count=table.num_rows)
+    if lost.any():
+        read = _identities(
+            [np.full(scored.shard.documents, code[scored.shard.source]) for scored in shards],
+            [scored.hashes("id_hash") for scored in shards],
+        )
+        had = _identities([_source_codes(table, code)], [_hashes(table, "id_hash")])
+        lost &= ~np.isin(had, read)
+    return lost
+
+
+def _units(table: pa.Table) -> Iterator[tuple[str, str]]:
+    return zip(table.column("source").to_pylist(), table.column("unit").to_pylist(), strict=True)
 
 
 def _count(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .dry_run import print_plan
-from .output import Json, human_bytes, plain_name, print_json, table
+from .output import Json, human_bytes, plain_name, print_json, table, without_reader
 
 if TYPE_CHECKING:
     from datastore.decontamination import Question
@@ -186,14 +186,27 @@ def print_report(report: BuildReport, info: dict[str, Any]) -> None:
             counted = ", ".join(f"{count:,} {what}" for what, count in funnel.changes.items())
             typer.echo(f"{name}: {counted} documents")
         if funnel.changes["vanished"]:
-            typer.echo("  their input is gone, they stay all the same; --prune-missing deletes them")
+            typer.echo(
+                "  the input of those that vanished is gone, broken or empty, they stay all the same; "
+                "--prune-missing deletes them"
+            )
         if funnel.contaminated:
             typer.echo(f"{name}: {funnel.contaminated:,} passages left out, since they give away questions")
+        if funnel.skipped:
+            typer.echo(f"{name}: {without_reader(funnel.skipped)}")
     if report.recipe_changes:
         typer.echo(f"the recipe changed: {', '.join(report.recipe_changes)}")
     for what, names in report.input_changes.items():
         more = f" and {len(names) - _NAMES_SHOWN:,} more" if len(names) > _NAMES_SHOWN else ""
         typer.echo(f"{what} since the last build: {', '.join(names[:_NAMES_SHOWN])}{more}")
+    for name, funnel in report.sources.items():
+        if funnel.broken:
+            listed = [f"{unit} ({reason})" for unit, reason in funnel.broken.items()]
+            more = f" and {len(listed) - _NAMES_SHOWN:,} more" if len(listed) > _NAMES_SHOWN else ""
+            typer.echo(
+                f"WARNING: {len(listed):,} files of {name} are broken or cannot be read, what they hold is missing: "
+                f"{', '.join(listed[:_NAMES_SHOWN])}{more}"
+            )
     state = "is" if report.changed else "was already"
     typer.echo(
         f"{report.store} {state} at version {report.version}: {info['passages']:,} passages of {info['documents']:,} documents"

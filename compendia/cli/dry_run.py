@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from .output import human_bytes, human_seconds, print_json, table
+from .output import human_bytes, human_seconds, print_json, table, without_reader
 
 if TYPE_CHECKING:
     from pipelines.dry_run import DryRun
@@ -51,8 +51,7 @@ def print_plan(plan: DryRun, *, as_json: bool) -> None:
     typer.echo(table(rows, right=(1, 2, 3, 4, 5, 6, 7)))
     for source in plan.sources:
         if source.skipped:
-            listed = ", ".join(f"{count:,} {suffix}" for suffix, count in sorted(source.skipped.items()))
-            typer.echo(f"{source.name}: without a reader: {listed}")
+            typer.echo(f"{source.name}: {without_reader(source.skipped)}")
     if plan.vanished:
         typer.echo(f"{plan.vanished:,} files that the last build read are not there any more")
     typer.echo(f"about {plan.shards:,} shards, {_about(plan.passages)} passages")

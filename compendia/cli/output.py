@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -39,6 +39,12 @@ def human_seconds(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.1f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7_200 else f"{seconds / 3_600:.1f} h"
+
+
+def without_reader(skipped: Mapping[str, int]) -> str:
+    """Files that are passed over, by suffix."""
+    listed = ", ".join(f"{count:,} {suffix}" for suffix, count in sorted(skipped.items()))
+    return f"without a reader: {listed}"
 
 
 def table(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> str:

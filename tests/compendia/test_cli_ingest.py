@@ -63,6 +63,17 @@ def test_dry_run_says_what_would_be_done_and_does_nothing(recipe, tmp_path):
     assert "1 files that the last build read are not there any more" in text
 
 
+def test_what_was_not_read_is_said_at_the_end(recipe, tmp_path):
+    (tmp_path / "notes" / "table.csv").write_text("a,b")
+    (tmp_path / "notes" / "old.txt.gz").write_bytes(b"no archive")
+
+    lines = compendia("build", recipe, "--out", tmp_path / "store").stdout.splitlines()
+
+    assert "notes: without a reader: 1 .csv" in lines
+    assert lines[-2].startswith("WARNING: 1 files of notes are broken or cannot be read")
+    assert lines[-2].endswith("old.txt.gz (broken_archive)")
+
+
 def test_passages_that_give_away_a_question_are_left_out_and_reported(recipe, tmp_path):
     done = compendia("build", recipe, "--out", tmp_path / "store")
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 import random
 import shutil
@@ -118,6 +119,34 @@ def test_a_source_that_mostly_cannot_be_read_stops_the_build(tmp_path):
         build(recipe, tmp_path / "store")
 
     assert build(with_settings(recipe, "max_failure_share=0.5"), tmp_path / "store").passages == 1
+
+
+def test_an_archive_that_breaks_off_weighs_as_much_as_it_may_hold(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in range(4):
+        lines = [json.dumps({"text": f"Line {i} of file {number}."}) for i in range(500)]
+        (folder / f"{number}.jsonl.gz").write_bytes(gzip.compress("\n".join(lines).encode()))
+    broken = folder / "2.jsonl.gz"
+    broken.write_bytes(broken.read_bytes()[:-500])
+    (folder / "table.csv").write_text("a,b")
+    source = {"name": "s", "kind": "files", "path": str(folder)}
+    recipe = make_recipe({"name": "t", "sources": [source], "encoder": {"model": "hashing"}}, environment={})
+
+    for _ in range(2):  # also when all has been read before
+        with pytest.raises(
+            CompendiaError, match=r"1 of 4 files are broken or cannot be read \(2\.jsonl\.gz"
+        ) as error:
+            build(recipe, tmp_path / "store")
+
+    assert "max_failure_share=0.4" in str(error.value)
+    funnel = build(with_settings(recipe, "max_failure_share=0.4"), tmp_path / "store").sources["s"]
+    assert (funnel.broken, funnel.skipped) == ({"2.jsonl.gz": "broken_archive"}, {".csv": 1})
+    (account,) = (tmp_path / "store" / "builds").glob("*.json")
+    assert json.loads(account.read_text())["sources"]["s"]["skipped"] == {".csv": 1}
+    html = account.with_suffix(".html").read_text()
+    assert "1 files are broken or cannot be read:</b> 2.jsonl.gz (broken_archive)" in html
+    assert "without a reader: 1 .csv" in html
 
 
 def test_building_again_changes_nothing(recipe, tmp_path, content_of):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipelines import make_recipe
-from pipelines.corpus import PARTS, read_tasks
+from pipelines.corpus import PARTS, find_inputs
 from pipelines.recipe import Recipe
 from pipelines.sources import jsonl
 
@@ -48,47 +48,47 @@ def recipe(folder: Path, split_bytes: int = 500) -> Recipe:
 
 def test_an_unchanged_file_is_not_opened_again(tmp_path, folder, cut):
     work = tmp_path / "store" / "work"
-    first = read_tasks(work, recipe(folder))
+    first = find_inputs(work, recipe(folder)).tasks
     assert cut == ["a.jsonl", "b.jsonl"]
     assert sum(len(task.units) for task in first) > 8
-    assert read_tasks(work, recipe(folder)) == first
+    assert find_inputs(work, recipe(folder)).tasks == first
     assert cut == ["a.jsonl", "b.jsonl"]
-    elsewhere = read_tasks(tmp_path / "other", recipe(folder))
+    elsewhere = find_inputs(tmp_path / "other", recipe(folder)).tasks
     assert [(task.key, task.units) for task in elsewhere] == [(task.key, task.units) for task in first]
 
 
 def test_a_changed_file_and_another_bound_are_cut_anew(tmp_path, folder, cut):
-    first = read_tasks(tmp_path, recipe(folder))
+    first = find_inputs(tmp_path, recipe(folder)).tasks
     cut.clear()
     write(folder / "a.jsonl", 200)
-    second = read_tasks(tmp_path, recipe(folder))
+    second = find_inputs(tmp_path, recipe(folder)).tasks
     assert cut == ["a.jsonl"]
     ends = {unit.name: unit.part.end for task in second for unit in task.units if unit.part}
     assert ends == {name: (folder / name).stat().st_size for name in ("a.jsonl", "b.jsonl")}
     cut.clear()
-    assert len(read_tasks(tmp_path, recipe(folder, 1000))[0].units) < len(first[0].units)
+    assert len(find_inputs(tmp_path, recipe(folder, 1000)).tasks[0].units) < len(first[0].units)
     assert cut == ["a.jsonl", "b.jsonl"]
 
 
 def test_parts_of_a_file_that_is_gone_are_forgotten(tmp_path, folder, cut):
-    read_tasks(tmp_path, recipe(folder))
+    find_inputs(tmp_path, recipe(folder))
     (folder / "a.jsonl").unlink()
-    read_tasks(tmp_path, recipe(folder))
+    find_inputs(tmp_path, recipe(folder))
     assert len(json.loads((tmp_path / PARTS).read_bytes())) == 1
 
 
 def test_what_cannot_be_read_of_them_or_is_not_to_be_trusted_is_found_out_again(tmp_path, folder, cut):
-    first = read_tasks(tmp_path, recipe(folder))
+    first = find_inputs(tmp_path, recipe(folder)).tasks
     (tmp_path / PARTS).write_bytes(b"[{")
-    assert read_tasks(tmp_path, recipe(folder)) == first
+    assert find_inputs(tmp_path, recipe(folder)).tasks == first
     status = (folder / "a.jsonl").stat()
     text = (folder / "a.jsonl").read_text()
     (folder / "a.jsonl").write_text(text.replace("\n", " ").replace("} {", "}\n{", 1))
     os.utime(folder / "a.jsonl", ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert read_tasks(tmp_path, recipe(folder)) == first
-    assert read_tasks(tmp_path, recipe(folder), reread=True) != first
+    assert find_inputs(tmp_path, recipe(folder)).tasks == first
+    assert find_inputs(tmp_path, recipe(folder), reread=True).tasks != first
 
 
 def test_small_files_leave_no_trace(tmp_path, folder):
-    read_tasks(tmp_path / "work", recipe(folder, 1 << 20))
+    find_inputs(tmp_path / "work", recipe(folder, 1 << 20))
     assert not (tmp_path / "work").exists()

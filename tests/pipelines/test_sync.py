@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import random
 import shutil
@@ -170,6 +171,75 @@ def test_a_record_that_left_its_file_is_deleted(tmp_path, jsonl):
 
     assert report.sources["notes"].changes == {"removed": 2, "changed": 1, "unchanged": 7}
     same_as_fresh(recipe, tmp_path / "store", tmp_path / "fresh")
+
+
+def write_archive(path: Path, count: int) -> bytes:
+    """JSON lines that compress badly: a part of the archive holds a part of the documents."""
+    words = random.Random(0)
+    lines = [
+        json.dumps({"id": i, "text": f"Record {i}: {words.getrandbits(2000)}" + " long" * (i % 2)})
+        for i in range(count)
+    ]
+    path.write_bytes(gzip.compress("\n".join(lines).encode()))
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("left", [0, 3_000])
+def test_an_archive_that_is_cut_or_emptied_loses_no_documents(tmp_path, left):
+    folder = tmp_path / "in"
+    write_notes(folder, 4)
+    whole = write_archive(folder / "big.jsonl.gz", 100)
+    recipe = folder_recipe(folder, max_failure_share=1)
+    build(recipe, tmp_path / "store")
+    before = passages(tmp_path / "store")
+    (folder / "big.jsonl.gz").write_bytes(whole[:left])
+
+    with pytest.raises(
+        UsageError, match=r"of 104 documents is not there.*broken or empty now: notes/big"
+    ) as error:
+        build(recipe, tmp_path / "store")
+
+    assert "--prune-missing" in str(error.value)
+    assert passages(tmp_path / "store") == before
+    (folder / "big.jsonl.gz").write_bytes(whole)
+    assert not build(recipe, tmp_path / "store").changed
+    (folder / "big.jsonl.gz").write_bytes(whole[:left])
+    build(recipe, tmp_path / "store", prune_missing=True)
+    same_as_fresh(recipe, tmp_path / "store", tmp_path / "fresh")
+
+
+def test_small_files_that_are_cut_or_emptied_stay_and_are_counted(tmp_path, jsonl):
+    folder = tmp_path / "in"
+    write_notes(folder, 40)
+    jsonl(folder / "a.jsonl", [{"id": i, "text": f"Record {i} is about rivers."} for i in range(3)])
+    recipe = folder_recipe(folder)
+    build(recipe, tmp_path / "store")
+    before = passages(tmp_path / "store")
+    text = (folder / "a.jsonl").read_text()
+    (folder / "a.jsonl").write_text(text[: len(text) // 2])  # in the middle of the second line
+    (folder / "note-05.txt").write_text("")
+    (folder / "note-06.txt").write_bytes(b"caf\xe9")
+
+    report = build(recipe, tmp_path / "store")
+
+    assert report.sources["notes"].changes == {"vanished": 4, "unchanged": 39}
+    assert passages(tmp_path / "store") == before
+    assert report.sources["notes"].broken == {"note-06.txt": "invalid_utf8"}
+    (folder / "a.jsonl").write_text(text.splitlines()[0])  # whole again, with two records less
+    assert build(recipe, tmp_path / "store").sources["notes"].changes["removed"] == 2
+
+
+def test_what_was_read_of_a_broken_archive_is_still_filtered(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    whole = write_archive(folder / "big.jsonl.gz", 100)
+    (folder / "big.jsonl.gz").write_bytes(whole[:-100])
+    recipe = folder_recipe(folder, max_failure_share=1)
+    kept = build(recipe, tmp_path / "store").sources["notes"].documents
+
+    report = refilter(tmp_path / "store", ["filters.length.max_words=3"])
+
+    assert report.sources["notes"].changes == {"removed": kept // 2, "unchanged": kept - kept // 2}
 
 
 @pytest.mark.parametrize("keep", ["stages", "scores", "none"])
