@@ -33,7 +33,7 @@ VERSIONS: dict[Format, int] = {
     "warc": 2,
     "mediawiki": 1,
     "stackexchange": 1,
-    "latex": 1,
+    "latex": 2,
     "pdf": 1,
     "compactds": 1,
 }

@@ -19,7 +19,7 @@ from datastore.errors import optional_import
 from ..document import Document, Reject
 from .html_trees import lxml_tree, said_in_lxml, said_in_resiliparse
 from .records import SAMPLE_CHARS
-from .text import read_whole
+from .text import damaged_utf8, read_whole
 from .unit import Unit
 
 Extractor = Literal["trafilatura", "trafilatura_precision", "trafilatura_recall", "resiliparse"]
@@ -110,8 +110,7 @@ def _guessed(data: bytes) -> str | None:
 
     None if that is no text, or the page is UTF-8 but for some damage.
     """
-    damaged = data.decode("utf-8", "replace")
-    if 2 * damaged.count("\ufffd") < sum(not character.isascii() for character in damaged):
+    if damaged_utf8(data) is not None:
         return None
     detect = optional_import("resiliparse.parse.encoding", extra="ingest").detect_encoding
     detected = _web_encoding(detect(data, html5_compatible=False) or "")

@@ -35,6 +35,13 @@ def read_whole(unit: Unit, max_bytes: int) -> bytes | Reject:
     return data
 
 
+def damaged_utf8(data: bytes) -> str | None:
+    """The text of bytes that are UTF-8 but for some damage, which is U+FFFD then; None if they rather are another encoding's."""
+    text = data.decode("utf-8", "replace")
+    is_damaged = 2 * text.count("\ufffd") < sum(not character.isascii() for character in text)
+    return text if is_damaged else None
+
+
 def _decode(data: bytes) -> str:
     encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     return data.decode(encoding)

@@ -7,6 +7,7 @@ import re
 
 from ..compression import open_binary
 from ..kept import Kept
+from ..text import damaged_utf8
 from ..unit import Unit
 from .common import RefusedError
 
@@ -20,14 +21,27 @@ _LEXEME = re.compile(
 )
 _CONDITIONAL = re.compile(r"\\(if(?!f(?![a-zA-Z]))[a-zA-Z]*|fi)(?![a-zA-Z])")
 _INPUT = re.compile(r"\\(?:input|include|subfile)(?:\s*+\{([^{}\n]*)\}|\s++([\w./-]+))")
-_ENCODING = re.compile(rb"\\usepackage\[([a-z0-9]+)\]\{inputenc\}")
+_ENCODING = re.compile(
+    rb"^[^%\n]*?\\(?:usepackage\s*+\[\s*+(?:[^\[\]]*,)?\s*+([\w-]+)\s*+\]\s*+\{inputenc\}|inputencoding\s*+\{([\w-]+)\})",
+    re.MULTILINE,
+)
 _ENCODINGS = {
-    "latin1": "cp1252",
-    "latin9": "iso8859-15",
-    "ansinew": "cp1252",
-    "cp1252": "cp1252",
-    "latin2": "iso8859-2",
+    b"latin1": "cp1252",
+    b"latin2": "iso8859-2",
+    b"latin3": "iso8859-3",
+    b"latin4": "iso8859-4",
+    b"latin5": "iso8859-9",
+    b"latin9": "iso8859-15",
+    b"latin10": "iso8859-16",
+    b"ansinew": "cp1252",
+    b"applemac": "mac-roman",
+    b"macce": "mac-latin2",
+    **{
+        name.encode(): name
+        for name in ("cp437", "cp850", "cp852", "cp866", "cp1250", "cp1251", "cp1252", "koi8-r")
+    },
 }
+_USUAL_ENCODING = "cp1252"
 
 
 class Inputs:
@@ -41,12 +55,16 @@ class Inputs:
         self._left = max_bytes
         self._kept = kept
         self._open = [unit.name]
+        self._encoding = _USUAL_ENCODING  # of the file that brings in the others
 
     def resolve(self, data: bytes, depth: int) -> str:
         self._left -= len(data)
         if self._left < 0:
             raise RefusedError("too_large", "more bytes than the limit with the files it brings in")
-        text = self._without_comments(_decode(data).replace("\0", ""))
+        declared = _declared(data)
+        if depth == 0 and declared:
+            self._encoding = declared
+        text = self._without_comments(_decode(data, declared or self._encoding).replace("\0", ""))
         return _INPUT.sub(lambda match: self._input((match[1] or match[2] or "").strip(), depth), text)
 
     def _input(self, name: str, depth: int) -> str:
@@ -108,13 +126,18 @@ class Inputs:
         return len(text)
 
 
-def _decode(data: bytes) -> str:
-    """UTF-8, else the encoding that the file declares."""
+def _declared(data: bytes) -> str | None:
+    """The encoding that a file says it is in, if it is one of those that are read; UTF-8 is seen without."""
+    found = _ENCODING.search(data)
+    return _ENCODINGS.get(found[1] or found[2]) if found else None
+
+
+def _decode(data: bytes, encoding: str) -> str:
+    """UTF-8 where that fits, whatever is declared, or all but fits; else the encoding."""
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        declared = _ENCODING.search(data)
-        encoding = _ENCODINGS.get(declared[1].decode()) if declared else None
-        if encoding is None:
+        if b"\0" in data:
             raise RefusedError("invalid_utf8", str(error)) from error
-        return data.decode(encoding, "replace")
+    damaged = damaged_utf8(data)
+    return data.decode(encoding, "replace") if damaged is None else damaged

@@ -189,11 +189,39 @@ def test_a_fragment_is_a_document_only_when_asked_for(tmp_path):
     assert (item.title, item.text) == ("a", "## Tea\n\nIt is hot.")
 
 
-def test_old_encodings_are_read_as_declared(tmp_path):
-    source = "\\usepackage[latin1]{inputenc}\\begin{document}caf\u00e9\\end{document}"
-    assert read(tmp_path, source.encode("latin-1")).text == "café"
-    reject = read(tmp_path, source.replace("latin1", "unknown").encode("latin-1"))
-    assert reject.reason == "invalid_utf8"
+@pytest.mark.parametrize(
+    ("declaration", "encoding"),
+    [
+        ("\\usepackage[latin1]{inputenc}", "latin-1"),
+        ("\\usepackage[latin1]{inputenc}", "utf-8"),
+        ("\\usepackage [utf8, latin9] {inputenc}", "iso8859-15"),
+        ("%\\usepackage[latin2]{inputenc}\n\\usepackage[ansinew]{inputenc}", "cp1252"),
+        ("\\usepackage[applemac]{inputenc}", "mac-roman"),
+        ("\\inputencoding{cp850}", "cp850"),
+        ("\\usepackage[utf8]{inputenc}", "latin-1"),
+        ("\\usepackage[unknown]{inputenc}", "cp1252"),
+        ("", "utf-8"),
+        ("", "cp1252"),
+    ],
+)
+def test_a_file_is_utf8_else_as_it_declares_else_latin(tmp_path, declaration, encoding):
+    (tmp_path / "b.tex").write_bytes("na\u00efve".encode(encoding))
+    (tmp_path / "c.tex").write_bytes("\u00fcber".encode())
+    source = f"{declaration}\\begin{{document}}caf\u00e9 \\input{{b}} \\input{{c}}\\end{{document}}"
+    item = read(tmp_path, source.encode(encoding))
+    assert isinstance(item, Document)
+    assert item.text == "café naïve über"
+
+
+def test_a_file_that_is_utf8_but_for_a_byte_loses_only_that(tmp_path):
+    item = read(tmp_path, "\\begin{document}café, naïve, über ".encode() + b"\xff")
+    assert isinstance(item, Document)
+    assert item.text == "café, naïve, über \ufffd"
+
+
+def test_what_is_no_text_is_set_aside(tmp_path):
+    reject = read(tmp_path, b"\\begin{document}\xff\xfe\0\x01")
+    assert (reject.reason, reject.location) == ("invalid_utf8", "a.tex")
 
 
 def test_nothing_but_markup_is_no_text(tmp_path):
