@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .errors import IntegrityError
 from .index.dense import Candidates, DenseIndex, open_index
 from .manifest import IndexEntry, SegmentEntry
-from .recall.calibration import Curve, Setting, read_curve
+from .recall.calibration import Curve, Setting, at_length, read_curve
 
 Mask = NDArray[np.bool_]
 
@@ -24,6 +24,7 @@ class DensePart:
         self.id = name
         self.index = index
         self.curve = curve
+        self._query_length = None if curve is None else curve.query_length
         self._settings: dict[tuple[int, float], Setting | None] = {}
         self.ranges = list(rows.values())
         lengths = [len(covered) for covered in self.ranges]
@@ -44,7 +45,12 @@ class DensePart:
     def search(
         self, queries: NDArray[np.float32], candidates: int, mask: Mask | None, effort: int | None
     ) -> Candidates:
-        """As the index does, in rows of the version; `mask` is over the version's rows."""
+        """As the index does, in rows of the version; `mask` is over the version's rows.
+
+        Scores of inner products are those of the queries at the length that recall was measured with.
+        """
+        if self._query_length is not None:
+            queries = at_length(queries, self._query_length)
         found = self.index.search(
             queries, candidates, None if mask is None else self._own(mask), effort=effort
         )

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from .checks import integer
 from .errors import UsageError
-from .index.dense.vectors import Metric, unit_vectors, vector_array
+from .index.dense.vectors import LONGEST, Metric, unit_vectors, vector_array
 from .snapshot import Snapshot
 from .vector_search import Request
 
 LARGEST_K = 100_000
 """Of a store with fewer rows: a k of millions would only fill RAM with padding."""
+_LONGEST_SQUARE = LONGEST**2
 _NUMBERS = (float, int, np.floating, np.integer)
 
 
@@ -106,7 +107,7 @@ def query_vectors(vectors: Any, dimension: int, metric: Metric) -> NDArray[np.fl
     Raises
     ------
     UsageError
-        If they are not (n, d) finite numbers, or one is zero where only directions count.
+        If they are not (n, d) finite numbers, one is zero where only directions count, or too long where lengths do.
     """
     given = vector_array(vectors, dimension)
     if given.dtype == np.float32:
@@ -118,8 +119,13 @@ def query_vectors(vectors: Any, dimension: int, metric: Metric) -> NDArray[np.fl
     # As plain numbers: a reduction of NumPy takes longer than a query has.
     lowest, highest = _range(squares)
     if metric != "cosine":
-        if not highest < np.inf:
-            raise UsageError("a query vector is not finite")
+        if not highest <= _LONGEST_SQUARE:
+            if not np.isfinite(given).all():
+                raise UsageError("a query vector is not finite")
+            raise UsageError(
+                f"a query vector is too long for float32 (at most {LONGEST:g})",
+                hint="divide queries and stored vectors by one number",
+            )
         return checked
     if not (lowest > 1e-30 and highest < np.inf):
         # So long or so short that float32 cannot square them, or not to be compared at all.

@@ -32,6 +32,7 @@ from .arrays import read_array
 from .errors import IntegrityError, UsageError
 from .files import checksum
 from .hits import Hit
+from .index.dense.vectors import LONGEST
 from .lookup import Table, hash_ids, positions_of, write_lookup
 from .manifest import FileEntry, SegmentEntry
 
@@ -128,29 +129,37 @@ def stored_vectors(vectors: NDArray[np.floating[Any]], dtype: StoredType) -> NDA
     Raises
     ------
     UnstorableVectorError
-        If one is not finite, or zero, after rounding.
+        If one is not finite, or zero, after rounding, or longer than `LONGEST`.
     """
     with np.errstate(over="ignore"):  # what overflows becomes infinite, and is refused below
         rounded = np.ascontiguousarray(vectors, dtype=dtype)
-    bad = ~np.isfinite(rounded).all(axis=1) | ~rounded.any(axis=1)
+        bad = ~np.isfinite(rounded).all(axis=1) | ~rounded.any(axis=1)
+        if dtype == "float32":  # float16 holds nothing as long
+            bad |= ~(np.einsum("ij,ij->i", rounded, rounded) <= LONGEST**2)
     if bad.any():
         row = int(bad.argmax())
-        reason = (
-            f"does not fit {dtype}"
-            if np.isfinite(vectors[row]).all() and vectors[row].any()
-            else "is zero"
-            if np.isfinite(vectors[row]).all()
-            else "is not finite"
-        )
-        raise UnstorableVectorError(row, reason)
+        raise UnstorableVectorError(row, *_why_unstorable(vectors[row], dtype))
     return rounded
+
+
+def _why_unstorable(vector: NDArray[np.floating[Any]], dtype: StoredType) -> tuple[str, str]:
+    """The reason, and what mends it."""
+    if not np.isfinite(vector).all():
+        return "is not finite", "leave the row out"
+    if not vector.any():
+        return "is zero", "leave the row out"
+    if dtype == "float16":
+        return "does not fit float16", "leave the row out, or make the store with vectors='float32'"
+    if np.abs(vector).max() < 1:
+        return "does not fit float32", "leave the row out, or multiply all vectors by one number"
+    return f"is too long for float32 (at most {LONGEST:g})", "divide all vectors by one number"
 
 
 class UnstorableVectorError(UsageError):
     """A vector that no search could find."""
 
-    def __init__(self, row: int, reason: str) -> None:
-        super().__init__(f"the vector of row {row} {reason}")
+    def __init__(self, row: int, reason: str, hint: str) -> None:
+        super().__init__(f"the vector of row {row} {reason}", hint=hint)
         self.row = row
         self.reason = reason
 

@@ -117,7 +117,7 @@ def batches(
         except UnstorableVectorError as error:
             raise UsageError(
                 f"the vector of row {start + error.row} (id {ids[start + error.row]!r}) {error.reason}",
-                hint="leave the row out, or store it with vectors='float32' if it is only too large",
+                hint=error.hint,
             ) from error
         records = _records(metadata, start, stop)
         passages = [

@@ -34,6 +34,10 @@ _NORMAL_95 = 1.96
 _NO_GAIN = 0.0005  # what more candidates must bring at an effort, or its recall is the coverage
 _ALL = 0.9995
 _FILE_BYTES_LIMIT = 1 << 20
+# Codes that round a query less a mean of rows, as RaBitQ's do, lose a query that is not far longer than those.
+_ROWS_LENGTHS = 100
+_LENGTH_ROWS = 4_096
+_LONGEST_QUERY, _SHORTEST_QUERY = 1e18, 1e-18  # whose squares float32 holds
 
 
 class Setting(NamedTuple):
@@ -75,6 +79,8 @@ class Curve:
     source: Source
     queries: Annotated[int, Field(ge=1)]
     points: Annotated[tuple[Point, ...], Field(max_length=10_000)]
+    query_length: Annotated[float, Field(gt=0, lt=_LONGEST_QUERY)] | None = None
+    """The queries had this length, and others must be brought to it (`at_length`); None: each its own."""
 
     def __post_init__(self) -> None:
         missing = set(_DEPTHS) - {point.k for point in self.points}
@@ -153,6 +159,9 @@ def measure(
     left_out = 0 if source == "given" else 1
     truth = ExactIndex(vectors).search(queries, _DEPTHS[-1] + left_out).ordinals
     nearest, truth = truth[:, :left_out], truth[:, left_out:]
+    query_length = _query_length(vectors)
+    if query_length is not None:
+        queries = at_length(queries, query_length)
     points: list[Point] = []
     for effort in index.efforts or (None,):
         reached = dict.fromkeys(_DEPTHS, -1.0)
@@ -175,7 +184,23 @@ def measure(
                 reached[k] = mean
         if min(reached.values()) > _ALL:
             break  # more effort has nothing left to find
-    return Curve(source, len(queries), tuple(points))
+    return Curve(source, len(queries), tuple(points), query_length)
+
+
+def _query_length(vectors: Vectors) -> float | None:
+    """The length to ask an index of inner products with, which rank alike at any; None where length counts."""
+    if vectors.metric != "inner_product" or not vectors.rows:
+        return None
+    rows = vectors.sample(_LENGTH_ROWS, seed=0)
+    length = float(np.sqrt(np.mean(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))))
+    return _ROWS_LENGTHS * max(length, _SHORTEST_QUERY)
+
+
+def at_length(queries: NDArray[np.float32], length: float) -> NDArray[np.float32]:
+    """(nq, d) queries brought to a length; the shortest that float32 can hold stay shorter."""
+    lengths = np.sqrt(np.einsum("ij,ij->i", queries, queries))[:, None]
+    scaled: NDArray[np.float32] = queries * (length / np.maximum(lengths, _SHORTEST_QUERY))
+    return scaled
 
 
 def _candidates_grid(rows: int) -> list[int]:

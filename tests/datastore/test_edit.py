@@ -328,6 +328,57 @@ def test_what_float16_cannot_hold_is_refused(tmp_path, metric, value):
     assert len(whole.add(bad(1, value))) == 4
 
 
+@pytest.mark.parametrize("metric", ["inner_product", "l2"])
+@pytest.mark.parametrize("value", [1e16, 1e25, 1e38, 1e300])
+def test_what_float32_cannot_square_and_sum_is_refused(tmp_path, metric, value):
+    store = Datastore.create(tmp_path / "s", dimension=DIMENSION, metric=metric, vectors="float32")
+    store.add(vectors(4))
+    with pytest.raises(UsageError, match=r"row 1 .* is too long for float32 \(at most 1e\+15\)") as caught:
+        store.add(bad(1, value).astype(np.float64))
+    assert caught.value.hint == "divide all vectors by one number"
+    with pytest.raises(UsageError, match="a query vector is too long for float32"):
+        store.search(np.full((1, DIMENSION), value))
+    assert len(store) == 4
+
+    cosine = Datastore.create(tmp_path / "c", dimension=DIMENSION)  # where only directions count
+    cosine.add(bad(1, value).astype(np.float64), ids=list("abcd"))
+    assert [hit.passage_id for hit in cosine.search(np.full((1, DIMENSION), value), k=1)[0]] == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("metric", "family"), [("inner_product", "flat"), ("inner_product", "hnsw_sq8"), ("l2", "flat")]
+)
+def test_rows_of_most_unlike_lengths_are_found_as_promised(tmp_path, metric, family):
+    generator = np.random.default_rng(0)
+    rows = generator.standard_normal((3_000, 4)).astype(np.float32)
+    rows[:1_000] *= 1e14
+    store = Datastore.create(
+        tmp_path / "s",
+        dimension=4,
+        metric=metric,
+        vectors="float32",
+        index=IndexConfig(family=family),
+        features=(),
+    )
+    store.add(rows)
+    queries = generator.standard_normal((100, 4)).astype(np.float32)
+
+    found, true = store.search(queries).rows, store.search(queries, recall=1).rows
+
+    wide, asked = rows.astype(np.float64), queries.astype(np.float64)
+    products = asked @ wide.T
+    scores = -((asked**2).sum(1)[:, None] - 2 * products + (wide**2).sum(1)) if metric == "l2" else products
+    np.testing.assert_array_equal(np.sort(true), np.sort(np.argsort(-scores, axis=1)[:, :10]))
+    assert np.mean([np.isin(some, best).mean() for some, best in zip(found, true, strict=True)]) >= 0.93
+
+
+@pytest.mark.parametrize("value", [0, np.nan])
+def test_a_wider_type_is_no_help_for_what_is_no_vector(store, value):
+    with pytest.raises(UsageError, match="row 1") as caught:
+        store.add(bad(1, value))
+    assert caught.value.hint == "leave the row out"
+
+
 @pytest.mark.parametrize("value", [1e-40, 1e-300, 1e300])
 def test_the_length_of_a_vector_does_not_matter_to_cosine(store, value):
     store.add(np.full((1, DIMENSION), value), ids=["a"])

@@ -108,3 +108,27 @@ def test_a_newer_version_shares_what_it_can_with_the_one_that_was_open(store):
         assert store.search(unit(3, 9), k=1).route == "index"
     finally:
         store.rollback(before.version)
+
+
+@pytest.mark.parametrize(
+    ("family", "parameters"), [("flat", {"bits": 4, "engine": "faiss"}), ("ivf_rabitq", {"bits": 3})]
+)
+def test_the_length_of_a_query_takes_no_recall_from_inner_products(tmp_path, family, parameters):
+    generator = np.random.default_rng(0)
+    store = Datastore.create(
+        tmp_path / "s",
+        dimension=DIMENSION,
+        metric="inner_product",
+        index=IndexConfig(family=family, parameters=parameters),
+        features=(),
+    )
+    store.add(generator.standard_normal((5_000, DIMENSION)) + 1)
+    queries = generator.standard_normal((100, DIMENSION)).astype(np.float32)
+    usual = store.search(queries)
+
+    assert usual.route == "index"
+    assert recall(store, queries, 10) >= 0.93
+    for length in (1e-12, 1e-3, 1e3, 1e12):
+        found = store.search(queries * np.float32(length))
+        assert np.mean([np.isin(*rows).mean() for rows in zip(found.rows, usual.rows, strict=True)]) >= 0.99
+        np.testing.assert_allclose(found.scores[:, 0], usual.scores[:, 0] * length, rtol=1e-5)

@@ -15,6 +15,10 @@ Metric = Literal["cosine", "inner_product", "l2"]
 """How vectors are compared; higher scores are better for all: `cosine` is the inner product of vectors that are stored
 at length one, `l2` is the negative squared distance."""
 
+LONGEST = 1e15
+"""Length of a vector that is compared as it is. Squared distances, summed over all rows that an index is trained with,
+stay a hundred times below the largest float32; beyond it engines hang, or rank by infinities."""
+
 Part = NDArray[np.floating[Any]]
 
 
