@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+import math
 import os
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -16,7 +18,7 @@ from .checks import integer
 from .dense_part import DensePart, open_part, rows_of_segments
 from .errors import IntegrityError, NotFoundError
 from .features import Feature, Features
-from .filters import MaskCache, cache_bytes, mask_of
+from .filters import TIMEOUT_S, MaskCache, cache_bytes, mask_of
 from .hits import Hit
 from .index.dense import Vectors
 from .manifest import Manifest, current_version, manifest_path, read_manifest, versions
@@ -118,12 +120,19 @@ class Snapshot:
         """The passages of m rows with their (m,) scores, in the order given."""
         return self.catalog.read_hits(rows, scores)
 
-    def mask(self, where: str | None) -> Mask | None:
-        """(rows,) which rows a search may return; None where all are."""
+    def mask(self, where: str | None, deadline: float = math.inf) -> Mask | None:
+        """(rows,) which rows a search may return; None where all are.
+
+        Raises
+        ------
+        SearchTimeoutError
+            If `deadline`, a time of `time.monotonic`, passes; without one, after `TIMEOUT_S`.
+        """
         live = self.catalog.live
         if where is None:
             return live
-        chosen = mask_of(where, self.catalog.metadata_files, self.masks)
+        left_s = TIMEOUT_S if deadline == math.inf else max(0.0, deadline - time.monotonic())
+        chosen = mask_of(where, self.catalog.metadata_files, self.masks, left_s)
         if live is None:
             return chosen
         # The same array for the same filter: an index keeps what it found out about a mask by identity.

@@ -325,7 +325,8 @@ class Datastore:
         fused
             Of a store with two encoders: score by the mean of both, not by the exact one alone.
         timeout_s
-            Seconds after which the search gives up, checked between its steps.
+            Seconds after which the search gives up, checked between its steps and while a filter is evaluated; without it
+            a filter may take 30.
 
         Raises
         ------
@@ -341,7 +342,7 @@ class Datastore:
         texts = None if isinstance(queries, np.ndarray) or not is_text(queries) else check_texts(queries)
         timings: dict[str, float] = {}
         started = time.perf_counter()
-        mask = snapshot.mask(where)
+        mask = snapshot.mask(where, request.deadline)
         if where is not None:
             timings["filter"] = (time.perf_counter() - started) * 1e3
             started = time.perf_counter()

@@ -2,7 +2,16 @@
 
 from .cache import MaskCache, cache_bytes
 from .evaluate import MetadataFile
-from .masks import mask_of, matches
+from .masks import TIMEOUT_S, mask_of, matches
 from .parse import Predicate, parse
 
-__all__ = ["MaskCache", "MetadataFile", "Predicate", "cache_bytes", "mask_of", "matches", "parse"]
+__all__ = [
+    "TIMEOUT_S",
+    "MaskCache",
+    "MetadataFile",
+    "Predicate",
+    "cache_bytes",
+    "mask_of",
+    "matches",
+    "parse",
+]

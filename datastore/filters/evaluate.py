@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from datastore.errors import CompendiaError, IntegrityError, UsageError
+from datastore.errors import CompendiaError, IntegrityError, SearchTimeoutError, UsageError
 
 from .cache import SegmentMask
 from .expressions import Kind, Term, write_condition
@@ -158,10 +158,10 @@ def _term(name: str, kind: pa.DataType) -> Term:
     return Term(name if is_text or _kind(kind) != "text" else f"CAST({name} AS VARCHAR)", _kind(kind))
 
 
-def too_slow(timeout_s: float) -> CompendiaError:
-    return CompendiaError(
-        f"the filter took longer than {timeout_s:g} s",
-        hint="state a simpler condition, or allow it more time with timeout_s",
+def too_slow(timeout_s: float) -> SearchTimeoutError:
+    return SearchTimeoutError(
+        f"the filter took longer than the {timeout_s:.3g} s it has",
+        hint="state a simpler condition; search(…, timeout_s=300) allows it more time",
     )
 
 
@@ -173,7 +173,7 @@ def locked_connection(deadline: float, timeout_s: float) -> Iterator[DuckDBPyCon
 
     Raises
     ------
-    CompendiaError
+    SearchTimeoutError
         If the deadline passes while something runs.
     """
     import duckdb

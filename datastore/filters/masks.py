@@ -18,8 +18,11 @@ from .expressions import Kind
 from .like import quoted
 from .parse import Predicate, parse
 
+TIMEOUT_S = 30.0
+"""Where the caller sets no limit."""
 
-def matches(predicate: Predicate, file: Path, rows: int, timeout_s: float = 30.0) -> NDArray[np.bool_]:
+
+def matches(predicate: Predicate, file: Path, rows: int, timeout_s: float = TIMEOUT_S) -> NDArray[np.bool_]:
     """`mask_of` for one metadata.parquet, nothing kept: (rows,) in file order."""
     return mask_of(predicate, [MetadataFile("", file, rows)], MaskCache(0), timeout_s)
 
@@ -28,7 +31,7 @@ def mask_of(
     where: str | Predicate,
     segments: Sequence[MetadataFile],
     cache: MaskCache,
-    timeout_s: float = 30.0,
+    timeout_s: float = TIMEOUT_S,
 ) -> NDArray[np.bool_]:
     """Read-only mask over all rows of the segments, in their order.
 
@@ -41,7 +44,7 @@ def mask_of(
     UsageError
         If the text is refused, no segment has a column of a name, a segment has several that differ from it in case
         only, or a column stands as a condition and holds booleans in no segment.
-    CompendiaError
+    SearchTimeoutError
         If it takes longer than `timeout_s`.
     """
     predicate = where if isinstance(where, Predicate) else parse(where)

@@ -457,10 +457,24 @@ def test_a_budget_of_ram(store_path):
 def test_a_search_that_takes_too_long_ends(store):
     assert len(store.search(QUERIES, timeout_s=60)) == 40
     for options in ({}, {"recall": 1.0}, {"where": "year = 2"}):
-        with pytest.raises(SearchTimeoutError, match="longer than its timeout_s"):
+        with pytest.raises(SearchTimeoutError, match=r"longer than (its timeout_s|the 0 s it has)"):
             store.search(QUERIES, timeout_s=1e-9, **options)
     with pytest.raises(UsageError, match="timeout_s must be a positive number"):
         store.search(QUERIES, timeout_s=0)
+
+
+def test_a_filter_that_takes_too_long_ends(tmp_path):
+    store = Datastore.create(tmp_path / "s", dimension=4)
+    store.add(np.eye(4).repeat(1_000, axis=0), metadata=[{"note": "a" * 2_000}] * 4_000)
+    slow = " OR ".join(f"note LIKE '%a_%{number}%b'" for number in range(200))
+
+    with pytest.raises(
+        SearchTimeoutError, match=r"the filter took longer than the 0\.0\d+ s it has"
+    ) as caught:
+        store.search(np.eye(4), where=slow, timeout_s=0.05)
+
+    assert "timeout_s" in caught.value.hint
+    assert len(store.search(np.eye(4), where="note LIKE 'a%'", timeout_s=60)) == 4
 
 
 async def test_the_event_loop_goes_on_during_a_search(store):
