@@ -35,17 +35,22 @@ _DROPPED_WITH = {
         "bibliographystyle usepackage documentclass pagestyle thispagestyle pagenumbering title author date thanks "
         "address email affiliation institute keywords subjclass curraddr urladdr dedicatory phantom vphantom hphantom "
         "color footnotemark graphicspath input include includeonly RequirePackage theoremstyle newcounter stepcounter "
-        "hypersetup geometry tikzset captionsetup printbibliography addbibresource linespread selectlanguage"
+        "hypersetup geometry tikzset captionsetup printbibliography addbibresource linespread selectlanguage todo "
+        "missingfigure cellcolor rowcolor columncolor lstset lstinputlisting verbatiminput setminted usemintedstyle "
+        "sisetup pgfplotsset usetikzlibrary setlist inputencoding"
     ),
-    2: _words("setcounter addtocounter setlength addtolength markboth numberwithin rule fontsize"),
-    3: _words("addcontentsline newenvironment renewenvironment"),
+    2: _words(
+        "setcounter addtocounter setlength addtolength markboth numberwithin rule fontsize inputminted DeclareSIUnit"
+    ),
+    3: _words("addcontentsline newenvironment renewenvironment definecolor"),
 }
 DROPPED = {name: count for count, names in _DROPPED_WITH.items() for name in names}
 # Commands that show their last argument, by the number of those before it.
 SHOWN_BEHIND = {
     **dict.fromkeys(_words("href textcolor colorbox foreignlanguage scalebox hyperlink hypertarget"), 1),
     **dict.fromkeys(_words("parbox raisebox rotatebox texorpdfstring"), 1),
-    "resizebox": 2,
+    **dict.fromkeys(_words("resizebox multicolumn multirow fcolorbox"), 2),
+    **dict.fromkeys(_words("makebox framebox"), 0),
 }
 SYMBOLS = {
     **dict.fromkeys(_words("quad qquad space enspace thinspace"), " "),

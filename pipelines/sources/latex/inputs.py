@@ -14,9 +14,16 @@ from .common import RefusedError
 _DEEPEST_INPUT = 10
 _VERBATIM = ("verbatim", "Verbatim", "lstlisting", "minted", "alltt")
 _SKIPPED = ("comment", "filecontents", "luacode")
+# What stands between `\begin{...}` and the text of an environment, of those that take arguments.
+_OPTION = r"[ \t]*+\[(?:[^\]{}]|\{(?:[^{}]|\{[^{}]*+\})*+\})*+\]"
+_ARGUMENTS = {
+    **dict.fromkeys(("Verbatim", "lstlisting"), re.compile(_OPTION)),
+    "minted": re.compile(rf"(?:{_OPTION})?+\s*+\{{[^{{}}]*\}}"),
+}
 _LEXEME = re.compile(
     rf"\\begin\{{(?P<environment>{'|'.join(_VERBATIM + _SKIPPED)})(?P<star>\*?)\}}"
-    r"|\\verb\*?(?P<delimiter>[^a-zA-Z\s*])|(?P<false>\\iffalse(?![a-zA-Z]))|\\.|%[^\n]*\n?[ \t]*",
+    r"|\\(?:verb\*?|(?P<code>lstinline(?:\[[^\[\]]*\])?|mintinline(?:\[[^\[\]]*\])?\{[^{}]*\}))"
+    r"(?P<delimiter>[^a-zA-Z\s*])|(?P<false>\\iffalse(?![a-zA-Z]))|\\.|%[^\n]*\n?[ \t]*",
     re.DOTALL,
 )
 _CONDITIONAL = re.compile(r"\\(if(?!f(?![a-zA-Z]))[a-zA-Z]*|fi)(?![a-zA-Z])")
@@ -101,11 +108,14 @@ class Inputs:
                     never_closed.add(name)
                     continue
                 if name in _VERBATIM:
+                    behind = _ARGUMENTS[name].match(text, position, end) if name in _ARGUMENTS else None
+                    position = behind.end() if behind else position
                     parts.append(f"\n\n{self._kept.keep(text[position:end].strip(chr(10)))}\n\n")
                 position = end + len(end_mark)
             elif lexeme["delimiter"]:
                 line_end = text.find("\n", position)
-                end = text.find(lexeme["delimiter"], position, len(text) if line_end < 0 else line_end)
+                closer = "}" if lexeme["code"] and lexeme["delimiter"] == "{" else lexeme["delimiter"]
+                end = text.find(closer, position, len(text) if line_end < 0 else line_end)
                 if end >= 0:
                     parts.append(self._kept.keep(text[position:end]))
                     position = end + 1

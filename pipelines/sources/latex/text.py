@@ -21,6 +21,7 @@ from .commands import (
 )
 from .common import closings
 from .formulas import FormulaEnds, cleaned
+from .units import QUANTITIES, quantity_text
 
 _DEEPEST_NOTE = 3
 _TOKEN = re.compile(
@@ -147,12 +148,19 @@ class _Pass:
             self._skip(DROPPED[name])
         elif name in SHOWN_BEHIND:
             self._skip(SHOWN_BEHIND[name])
+        elif name in QUANTITIES:
+            self._quantity(name)
         elif name in SYMBOLS:
             self._parts.append(SYMBOLS[name])
         elif name in ACCENTS:
             self._accent(ACCENTS[name])
         else:
             self._skip_option()
+
+    def _quantity(self, name: str) -> None:
+        kind = QUANTITIES[name]
+        arguments = [self._argument() for _ in range(kind.numbers + kind.has_unit)]
+        self._parts.append(quantity_text(name, arguments))
 
     def _sign(self, sign: str) -> None:
         if sign in ACCENTS:
@@ -194,6 +202,17 @@ class _Pass:
             while self._skip_option():
                 pass
         return self._position
+
+    def _argument(self) -> str:
+        """The source of the argument in braces that comes next, empty if none does; it is passed over."""
+        self._skip(0)
+        opened = _OPENED.match(self._text, self._position)
+        if opened is None:
+            return ""
+        start = opened.end()
+        end = self._closing.get(start - 1, start)
+        self._position = end + 1
+        return self._text[start:end]
 
     def _enter_group(self, before: str, after: str) -> None:
         """Write `before`, and `after` where the group that begins here closes."""

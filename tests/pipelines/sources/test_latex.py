@@ -109,6 +109,15 @@ def test_a_paper_becomes_its_prose_with_headings_theorems_and_formulas(tmp_path)
         ("\\chapter{One}\\paragraph{Run in.} text \\section{Two $x$ of {three}}four", "# One\n\nRun in. text\n\n## Two $x$ of {three}four".replace("{three}", "three\n\n")),
         ("\\begin{figure} never closed {\\bf x", "never closed x"),
         ("\\unknown[opt]{kept} \\setlength{\\a}{1pt} \\vspace*{1cm} \\noindent text \\index{x}.", "kept text."),
+        ("\\begin{lstlisting}[language=C,caption={Sum of a_b [1]}]\nx[0] = 1;\n\\end{lstlisting}", "x[0] = 1;"),
+        ("\\begin{lstlisting}\n[1, 2]\n\\end{lstlisting}", "[1, 2]"),
+        ("\\begin{minted}[\n  linenos]{python}\nx = {}\n\\end{minted}", "x = {}"),
+        ("\\begin{minted}{python}\nx\n\\end{minted}\\begin{verbatim}[a]\\end{verbatim}", "x\n\n[a]"),
+        (r"A \lstinline|x_1 %|, \lstinline[language=C]{y}, \mintinline{python}{z_2} and \mintinline{c}|w|.", "A x_1 %, y, z_2 and w."),
+        (r"\multicolumn{2}{c}{head} \multirow{2}{*}{side} \makebox[1cm][l]{in} \fcolorbox{a}{b}{box}", "head side in box"),
+        (r"Go. \todo{fix} \todo[inline]{that} Done.\missingfigure{a}", "Go. Done."),
+        (r"\SI{5}{\metre}, \qty[a=b]{1.5e-3}{\kilo\gram\metre\squared\per\second\tothe{3}} \SI{9}{m/s}", "5 metre, 1.5\u00d710^-3 kilogram metre^2/second^3 9 m/s"),
+        (r"\SIrange{1}{2}{\cubic\centi\metre} \SIlist{1;2}{\percent} \num{1e6} \ang{30;5;} \si{\micro\ohm} \SI{20+-1}{\celsius}", "1 to 2 centimetre^3 1, 2 % 1\u00d710^6 30\u00b05\u2032 microohm 20\u00b11 \u00b0C"),
         ("\\texorpdfstring{$x$}{ex} \\ensuremath{a^2}", "ex $a^2$"),
     ],
 )  # fmt: skip
@@ -280,7 +289,7 @@ HOSTILE = [
     "{", "}", "$", "$$", "\\(", "\\[", "\\begin{equation}", "\\begin{verbatim}", "\\begin{figure}", "\\begin{thm}[",
     "\\iffalse ", "\\if ", "\\verb|", "%", "\\", "\\newcommand{\\a}", "\\newcommand   ", "\\def\\a", "\\item[", "\\\\[", " ", "\n", "\n\n",
     "\\'", "\\a[", "[", "\\section{", "\\input{", "\\input ", "-", "`", "(", "( ", "\\newtheorem{", "\\title{", "\\cite[", "\\cite{a}[",
-    "\\href{a}{", "\\frac{",
+    "\\href{a}{", "\\frac{", "\\lstinline[", "\\mintinline{", "\\begin{minted}[{", "\\SI{", "\\SI{1}{\\a", "\\usepackage[",
 ]  # fmt: skip
 
 
