@@ -31,11 +31,10 @@ class KnownParts:
 
     def parts(self, config: SourceConfig, unit: Unit) -> list[Unit]:
         """See `sources.parts`; a file that is known is not opened."""
-        if config.kind != "files" or unit.bytes <= config.split_bytes:
+        if config.kind == "pydoc" or (config.kind == "files" and unit.bytes <= config.split_bytes):
             return parts(config, unit)
-        key = content_key(
-            unit.place, unit.identity, config.split_bytes, config.format, reader_version(config, unit)
-        )
+        how = [config.split_bytes, config.format] if config.kind == "files" else [config.data_files]
+        key = content_key(unit.place, unit.identity, *how, reader_version(config, unit))
         cuts = self._known.get(key) or [
             [part.bytes, *part.part] for part in parts(config, unit) if part.part is not None
         ]

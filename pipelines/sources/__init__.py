@@ -90,7 +90,8 @@ def read(
     if bookmark.documents == config.limit:
         return
     again, bookmark.again = bookmark.again, 0
-    with closing(_items(config, unit, scratch, bookmark)) as items:  # scratch files go now, not when memory is tidied
+    items = _items(config, unit, scratch, bookmark)
+    with closing(items):  # scratch files go now, not when the memory is tidied
         for number, item in enumerate(items):
             bookmark.again += 1
             if number < again:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from ..document import Document, Reject
+from .bookmark import Bookmark
 from .compression import without_compression
 from .jsonl import read_jsonl
 from .records import SAMPLE_CHARS, Fields
@@ -48,14 +49,16 @@ def is_release_name(name: str) -> bool:
     return _PASSAGES.search(without_compression(name)) is not None
 
 
-def read_compactds(unit: Unit, max_bytes: int, fields: Fields = _FIELDS) -> Iterator[Document | Reject]:
+def read_compactds(
+    unit: Unit, max_bytes: int, fields: Fields = _FIELDS, bookmark: Bookmark | None = None
+) -> Iterator[Document | Reject]:
     """The passages of a file or a part, each a document; see `read_jsonl`.
 
     The file's name makes their ids unique: `rpj_arxiv--0-3-of-8/17`.
     """
     folder = without_compression(unit.name).removesuffix(".jsonl").removeprefix("passages/")
     folder = folder.replace("raw_passages_", "")
-    for item in read_jsonl(unit, fields, max_bytes):
+    for item in read_jsonl(unit, fields, max_bytes, bookmark):
         if not isinstance(item, Document):
             yield item
         elif item.id == item.location:

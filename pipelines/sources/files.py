@@ -12,6 +12,7 @@ from pydantic import Field
 from datastore.errors import NotFoundError
 
 from ..document import Document, Reject
+from .bookmark import Bookmark
 from .compactds import read_compactds
 from .config import SourceBase
 from .formats import KNOWN, VERSIONS, Format, format_of, suffix_of
@@ -124,7 +125,9 @@ def _format(config: FilesSource, unit: Unit) -> Format:
     return config.format if config.format != "auto" else format_of(unit.place) or "text"
 
 
-def read(config: FilesSource, unit: Unit, scratch: Path | None = None) -> Generator[Document | Reject]:
+def read(
+    config: FilesSource, unit: Unit, scratch: Path | None = None, bookmark: Bookmark | None = None
+) -> Generator[Document | Reject]:
     """The documents of one file or part; see `sources.read`.
 
     Raises
@@ -135,7 +138,7 @@ def read(config: FilesSource, unit: Unit, scratch: Path | None = None) -> Genera
         If the disk is full.
     """
     try:
-        yield from _read(_format(config, unit), config, unit, scratch)
+        yield from _read(_format(config, unit), config, unit, scratch, bookmark or Bookmark())
     except OSError as error:
         if error.errno in _FULL:  # the disk of the scratch folder: nothing is wrong with the input
             raise
@@ -148,16 +151,16 @@ def read(config: FilesSource, unit: Unit, scratch: Path | None = None) -> Genera
 
 
 def _read(
-    file_format: Format, config: FilesSource, unit: Unit, scratch: Path | None
+    file_format: Format, config: FilesSource, unit: Unit, scratch: Path | None, bookmark: Bookmark
 ) -> Iterator[Document | Reject]:
     max_bytes = config.max_document_bytes
     match file_format:
         case "jsonl":
-            yield from read_jsonl(unit, config.fields, max_bytes)
+            yield from read_jsonl(unit, config.fields, max_bytes, bookmark)
         case "compactds":
-            yield from read_compactds(unit, max_bytes)
+            yield from read_compactds(unit, max_bytes, bookmark=bookmark)
         case "parquet":
-            yield from read_parquet(unit, config.fields, max_bytes)
+            yield from read_parquet(unit, config.fields, max_bytes, bookmark)
         case "html":
             yield read_html(unit, max_bytes, config.extractor)
         case "warc":
@@ -165,9 +168,9 @@ def _read(
 
             yield from read_warc(unit, max_bytes, config.extractor)
         case "mediawiki":
-            yield from read_mediawiki(unit, max_bytes, config.mediawiki)
+            yield from read_mediawiki(unit, max_bytes, config.mediawiki, bookmark)
         case "stackexchange":
-            yield from read_stackexchange(unit, max_bytes, config.stackexchange, scratch)
+            yield from read_stackexchange(unit, max_bytes, config.stackexchange, scratch, bookmark)
         case "latex":
             yield from read_latex(unit, max_bytes, config.latex)
         case "pdf":

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import glob
 import logging
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -13,15 +14,17 @@ import pyarrow as pa
 import xxhash
 from pydantic import Field
 
-from datastore.errors import NotFoundError, optional_import
+from datastore.errors import CompendiaError, NotFoundError, optional_import
 
 from ..document import Document, Reject
+from .bookmark import END, Bookmark
 from .config import SourceBase
 from .parquet import ROWS_PER_BATCH, read_batches
 from .records import Fields
-from .unit import Unit
+from .unit import Part, Unit
 
-VERSION = 1
+VERSION = 2
+_SHARD_BYTES = 64 << 20  # of a shard on the hub, whose size is not asked for: so much that it is read apart
 
 
 class HuggingFaceSource(SourceBase):
@@ -57,14 +60,77 @@ def _local_files(config: HuggingFaceSource) -> list[Path]:
 
 
 def units(config: HuggingFaceSource) -> list[Unit]:
-    """The split, as one unit. Of local files it knows size and time; of the hub only what the config names."""
+    """The files of the split where they are local and several, else the split as one unit.
+
+    Of local files it knows size and time; of the hub only what the config names.
+    """
+    local = _local_files(config)
+    name = f"{config.config}/{config.split}" if config.config else config.split
+    files = _files_of_split(config) if len(local) > 1 else []
+    if len(files) < 2:
+        return [Unit(name, config.dataset, _identity(config, local))]
+    root = Path(os.path.commonpath([path.parent for path in files]))
+    return [
+        Unit(
+            f"{name}/{path.relative_to(root).as_posix()}",
+            str(path),
+            _identity(config, [path]),
+            path.stat().st_size,
+        )
+        for path in files
+    ]
+
+
+def parts(config: HuggingFaceSource, unit: Unit) -> list[Unit]:
+    """The shards of a split that is not local and read as it comes: as many as it has files, mostly.
+
+    With a limit it stays whole: a few documents of the first shard are all that is wanted, and not as many of each.
+
+    Raises
+    ------
+    NotFoundError, MissingPackageError
+        See `read`.
+    """
+    if (
+        not config.streaming
+        or config.limit is not None
+        or unit.place != config.dataset
+        or _local_files(config)
+    ):
+        return [unit]
+    datasets = optional_import("datasets", extra="ingest")
+    with _quiet(datasets):
+        shards = _load(config, datasets).num_shards
+    return (
+        [unit._replace(bytes=_SHARD_BYTES, part=Part(i, i + 1, 1)) for i in range(shards)]
+        if shards > 1
+        else [unit]
+    )
+
+
+def _identity(config: HuggingFaceSource, files: Iterable[Path]) -> str:
     digest = xxhash.xxh3_64()
-    for path in _local_files(config):
+    for path in files:
         status = path.stat()
         digest.update(f"{path}:{status.st_size}:{status.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
-    parts = [config.dataset, config.config or "", config.split, config.revision or "", digest.hexdigest()]
-    name = f"{config.config}/{config.split}" if config.config else config.split
-    return [Unit(name, config.dataset, "|".join(parts))]
+    return "|".join(
+        [config.dataset, config.config or "", config.split, config.revision or "", digest.hexdigest()]
+    )
+
+
+def _files_of_split(config: HuggingFaceSource) -> list[Path]:
+    """The files that are the shards of a local split, in order; none where shards and files are not the same."""
+    if not config.streaming:
+        return []
+    try:
+        datasets = optional_import("datasets", extra="ingest")
+        with _quiet(datasets):
+            shards = _load(config, datasets).num_shards
+            files = _builder(config, datasets).config.data_files or {}
+    except CompendiaError:  # reading says so
+        return []
+    found = [Path(name) for name in files.get(config.split, ())]
+    return found if len(found) == shards and all(path.is_file() for path in found) else []
 
 
 @contextmanager
@@ -85,17 +151,20 @@ def _quiet(datasets: Any) -> Iterator[None]:
             datasets.enable_progress_bars()
 
 
-def _load(config: HuggingFaceSource, datasets: Any) -> Any:
+def _builder(config: HuggingFaceSource, datasets: Any) -> Any:
     data_files = list(config.data_files) if isinstance(config.data_files, tuple) else config.data_files
+    return datasets.load_dataset_builder(
+        config.dataset, config.config, revision=config.revision, data_files=data_files
+    )
+
+
+def _load(config: HuggingFaceSource, datasets: Any) -> Any:
     try:
-        return datasets.load_dataset(
-            config.dataset,
-            config.config,
-            split=config.split,
-            revision=config.revision,
-            streaming=config.streaming,
-            data_files=data_files,
-        )
+        builder = _builder(config, datasets)
+        if config.streaming:
+            return builder.as_streaming_dataset(split=config.split)
+        builder.download_and_prepare()
+        return builder.as_dataset(split=config.split)
     except (OSError, EOFError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise NotFoundError(
@@ -104,8 +173,10 @@ def _load(config: HuggingFaceSource, datasets: Any) -> Any:
         ) from error
 
 
-def read(config: HuggingFaceSource, unit: Unit) -> Iterator[Document | Reject]:
-    """The documents of the split; see `sources.read`.
+def read(
+    config: HuggingFaceSource, unit: Unit, bookmark: Bookmark | None = None
+) -> Iterator[Document | Reject]:
+    """The documents of the split, or of one file or shard of it; see `sources.read`.
 
     A damaged file ends it with one `broken_archive`, and takes an unfinished batch before it along. A lost connection
     raises: a part that could be whole tomorrow is no dataset.
@@ -118,10 +189,30 @@ def read(config: HuggingFaceSource, unit: Unit) -> Iterator[Document | Reject]:
         If datasets is not installed.
     """
     datasets = optional_import("datasets", extra="ingest")
+    part = unit.part or Part(0, END, 1)
     with _quiet(datasets):
+        dataset = _load(config, datasets)
+        if unit.place != config.dataset:
+            shard = _files_of_split(config).index(Path(unit.place))
+            dataset = dataset.shard(num_shards=dataset.num_shards, index=shard, contiguous=True)
+        elif part.end != END:
+            dataset = dataset.shard(num_shards=dataset.num_shards, index=part.start, contiguous=True)
+            unit = unit._replace(name=f"{unit.name}/{part.start:05d}")
         # As Arrow: images and sound stay undecoded.
-        batches = _load(config, datasets).with_format("arrow").iter(batch_size=ROWS_PER_BATCH)
+        batches = dataset.with_format("arrow").iter(batch_size=ROWS_PER_BATCH)
         try:
-            yield from read_batches(batches, unit, config.fields)
+            rest = _rest(batches, part, bookmark or Bookmark())
+            yield from read_batches(rest, unit, config.fields, part.first_record)
         except (pa.ArrowException, EOFError) as error:
             yield Reject("broken_archive", unit.name, "", str(error), "")
+
+
+def _rest(batches: Iterable[Any], part: Part, bookmark: Bookmark) -> Iterator[Any]:
+    """The batches from a part's first row on; what stands before it is not turned into records."""
+    row = 1
+    for batch in batches:
+        start, row = row, row + batch.num_rows
+        if row > part.first_record:
+            start = max(start, part.first_record)
+            bookmark.move(part._replace(first_record=start))
+            yield batch.slice(batch.num_rows - (row - start))

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO, NamedTuple
 
 from ..document import Document, Reject
+from .bookmark import END, Bookmark, skip
 from .compression import DAMAGE, is_out_of_reach, open_binary, open_decompressed
 from .records import SAMPLE_CHARS, Fields, read_record
 from .unit import Part, Unit
@@ -20,21 +21,22 @@ _COUNT_BYTES = 1 << 20
 class _Line(NamedTuple):
     start: bytes  # all of it, unless it is too long
     length: int  # bytes, the newline left out
+    taken: int  # bytes, with it
 
 
-def _lines(stream: BinaryIO, max_bytes: int, part_bytes: float) -> Iterator[_Line]:
+def _lines(stream: BinaryIO, max_bytes: int, part_bytes: int) -> Iterator[_Line]:
     """Each line that begins within the next `part_bytes`; of one beyond `max_bytes` only the start is held."""
     while part_bytes > 0 and (line := stream.readline(max_bytes + 1)):
-        length = len(line.removesuffix(b"\n"))
-        part_bytes -= len(line)
+        length, taken = len(line.removesuffix(b"\n")), len(line)
         if length > max_bytes:
             line = line[:SAMPLE_CHARS]
             while rest := stream.readline(_SKIP_BYTES):
                 length += len(rest.removesuffix(b"\n"))
-                part_bytes -= len(rest)
+                taken += len(rest)
                 if rest.endswith(b"\n"):
                     break
-        yield _Line(line, length)
+        part_bytes -= taken
+        yield _Line(line, length, taken)
 
 
 def _refuse(constant: str) -> float:
@@ -106,18 +108,22 @@ def parts_of(place: str, target_bytes: int) -> list[Part]:
     return parts
 
 
-def read_jsonl(unit: Unit, fields: Fields, max_bytes: int) -> Iterator[Document | Reject]:
+def read_jsonl(
+    unit: Unit, fields: Fields, max_bytes: int, bookmark: Bookmark | None = None
+) -> Iterator[Document | Reject]:
     """The documents of a file or a part; a damaged archive gives those before the damage, then one `broken_archive`."""
-    part = unit.part or Part(0, 0, 1)
-    number = part.first_record - 1
+    part = unit.part or Part(0, END, 1)
+    bookmark = bookmark or Bookmark()
+    number, start = part.first_record - 1, part.start
     try:
         with open_decompressed(unit.place) as stream:
-            if part.start:
-                stream.seek(part.start)
-            lines = _lines(stream, max_bytes, part.end - part.start if unit.part else math.inf)
+            skip(stream, part.start)
+            lines = _lines(stream, max_bytes, part.end - part.start)
             for number, line in enumerate(lines, start=part.first_record):
                 if line.start.strip():
                     yield _read_line(line, number, unit, fields, max_bytes)
+                start += line.taken
+                bookmark.move(Part(start, part.end, number + 1))
     except DAMAGE as error:
         if is_out_of_reach(error):
             raise

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..document import Document, Reject
+from .bookmark import Bookmark
 from .compression import is_out_of_reach, open_binary
 from .records import SAMPLE_CHARS, Fields, json_value, read_record
 from .unit import Part, Unit
@@ -68,13 +69,16 @@ def parts_of(place: str, target_bytes: int) -> list[Part]:
     return [*parts, Part(parts[-1].end if parts else 0, len(groups), first_row)]
 
 
-def read_parquet(unit: Unit, fields: Fields, max_bytes: int) -> Iterator[Document | Reject]:
+def read_parquet(
+    unit: Unit, fields: Fields, max_bytes: int, bookmark: Bookmark | None = None
+) -> Iterator[Document | Reject]:
     """The documents of a file or a part; of a damaged row group those before the damage, then one `broken_archive`."""
     try:
         with open_binary(unit.place) as stream, pq.ParquetFile(stream) as file:
             part = unit.part or Part(0, file.num_row_groups, 1)
             row = part.first_record
             for group in range(part.start, part.end):
+                (bookmark or Bookmark()).move(Part(group, part.end, row))
                 yield from _read_group(file, group, row, unit, fields, max_bytes)
                 row += file.metadata.row_group(group).num_rows
     except (pa.ArrowException, OSError) as error:

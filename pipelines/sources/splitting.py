@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import jsonl, parquet
+from . import jsonl, mediawiki, parquet
 from .compression import COMPRESSED_SUFFIXES
 from .formats import Format
 from .places import file_name, local_path
@@ -12,9 +12,9 @@ from .unit import Part, Unit
 def split(unit: Unit, file_format: Format, target_bytes: int) -> list[Unit]:
     """A file's parts of about `target_bytes` in order, or the file itself where it cannot be cut.
 
-    JSON lines are cut at line ends, Parquet at row groups, WARC at its members. Compressed JSON lines stay whole: nothing
-    but reading them from the start gives the numbers of their lines. So do those behind a URL, which would be
-    transferred twice.
+    JSON lines are cut at line ends, MediaWiki dumps where a page begins, Parquet at row groups, WARC at its members.
+    Compressed JSON lines and dumps stay whole: nothing but reading them from the start gives the numbers of their
+    records. So do those behind a URL, which would be transferred twice. Reading goes on within them: see `Bookmark`.
     """
     if unit.bytes <= target_bytes:
         return [unit]
@@ -32,10 +32,11 @@ def split(unit: Unit, file_format: Format, target_bytes: int) -> list[Unit]:
 
 def _parts(place: str, file_format: Format, target_bytes: int) -> list[Part]:
     match file_format:
-        case "jsonl" | "compactds":
-            is_compressed = file_name(place).lower().endswith(COMPRESSED_SUFFIXES)
-            is_cut = local_path(place) is not None and not is_compressed
-            return jsonl.parts_of(place, target_bytes) if is_cut else []
+        case "jsonl" | "compactds" | "mediawiki":
+            if local_path(place) is None or file_name(place).lower().endswith(COMPRESSED_SUFFIXES):
+                return []
+            parts_of = mediawiki.parts_of if file_format == "mediawiki" else jsonl.parts_of
+            return parts_of(place, target_bytes)
         case "parquet":
             return parquet.parts_of(place, target_bytes)
         case "warc":

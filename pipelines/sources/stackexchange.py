@@ -17,11 +17,12 @@ from xml.etree import ElementTree as ET
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..document import Document, Reject
+from .bookmark import END, Bookmark
 from .compression import DAMAGE, is_out_of_reach, open_decompressed
 from .html_text import html_text
 from .records import SAMPLE_CHARS
 from .sorted_rows import Row, SortedRows
-from .unit import Unit
+from .unit import Part, Unit
 from .xml_pieces import SAMPLE_BYTES, Cutter
 
 _GAP_BYTES = 1 << 20
@@ -56,6 +57,7 @@ def read_stackexchange(
     max_bytes: int,
     options: StackExchangeOptions | None = None,
     scratch: Path | None = None,
+    bookmark: Bookmark | None = None,
 ) -> Iterator[Document | Reject]:
     """The questions of a dump, by id; a damaged archive gives those before the damage, then one `broken_archive`.
 
@@ -67,7 +69,10 @@ def read_stackexchange(
         A folder for the sort, which takes the space of the posts, uncompressed; None: that of temporary files.
     """
     options = options or StackExchangeOptions()
+    bookmark = bookmark or Bookmark()
     site = options.site or _site_of(unit.place)
+    # A part is what is left once the posts are sorted: the questions from an id on, which is its `first_record`.
+    first_question = unit.part.first_record if unit.part else None
     number = 0
     damage: Exception | None = None
     with tempfile.TemporaryDirectory(dir=scratch, prefix="posts-") as folder:
@@ -85,17 +90,23 @@ def read_stackexchange(
                     if row is None:
                         raise EOFError("the file ends within a row")
                     number += 1
+                    rejected: Reject | None
                     if row.length > max_bytes:
                         detail = f"{row.length:,} bytes, the limit is {max_bytes:,}"
-                        yield _reject("too_large", f"{unit.name}:{number}", "", detail, row.data)
-                    elif (rejected := _sort_in(rows, number, row.data, unit)) is not None:
+                        rejected = _reject("too_large", f"{unit.name}:{number}", "", detail, row.data)
+                    else:
+                        rejected = _sort_in(rows, number, row.data, unit)
+                    if rejected is not None and first_question is None:
                         yield rejected
                 cutter.check_end(b"</posts>")
         except DAMAGE as error:
             if is_out_of_reach(error):
                 raise
             damage = error
-        for _, thread in groupby(rows.merged(), key=lambda row: row.question):
+        for question, thread in groupby(rows.merged(), key=lambda row: row.question):
+            if first_question is not None and question < first_question:
+                continue
+            bookmark.move(Part(0, END, question))
             yield from _read_question(thread, unit, site, max_bytes, options)
     if damage is not None:
         yield Reject("broken_archive", unit.name, "", f"after row {number}: {damage}", "")

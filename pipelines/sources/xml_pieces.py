@@ -6,6 +6,7 @@ import re
 from io import BufferedReader
 from typing import BinaryIO, NamedTuple, cast
 
+from .bookmark import skip
 from .records import SAMPLE_CHARS
 
 SAMPLE_BYTES = 4 * SAMPLE_CHARS  # enough for a reject's sample
@@ -28,7 +29,9 @@ class Cutter:
     def __init__(self, stream: BinaryIO) -> None:
         # read1: what stands before a damaged place is returned, not lost to its error.
         self._read = cast("BufferedReader", stream).read1
+        self._stream = stream
         self._buffer = bytearray()
+        self.position = 0  # bytes of the stream that were cut off so far
 
     def until(self, mark: bytes, max_bytes: int, *, skip: int = 0) -> Piece | None:
         """What stands before the next mark, sought `skip` bytes from here; None: there is no other, nothing was cut."""
@@ -47,7 +50,15 @@ class Cutter:
         length = dropped + found
         data = start or bytes(self._buffer[: found if length <= max_bytes else SAMPLE_BYTES])
         del self._buffer[:found]
+        self.position += length
         return Piece(data, length)
+
+    def skip_to(self, offset: int) -> None:
+        """Cut off what stands before a byte of the stream."""
+        count = max(0, offset - self.position)
+        skip(self._stream, max(0, count - len(self._buffer)))
+        del self._buffer[:count]
+        self.position += count
 
     def head(self, root: bytes, first: bytes) -> str:
         """What stands before the first element `first`.

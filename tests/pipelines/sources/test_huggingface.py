@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 import os
@@ -10,9 +11,11 @@ import pytest
 
 from datastore.errors import NotFoundError
 from pipelines.document import Document
-from pipelines.sources import Unit, read, units
+from pipelines.sources import Unit, huggingface, inventory, parts, read, units
+from pipelines.sources.bookmark import Bookmark
 from pipelines.sources.huggingface import HuggingFaceSource
 from pipelines.sources.parquet import ROWS_PER_BATCH
+from pipelines.sources.unit import Part
 
 RECORDS = [
     {"id": number, "title": f"T{number}", "text": f"text {number}", "n": {"a": [number]}}
@@ -100,6 +103,65 @@ def test_a_broken_file_is_one_reject_behind_what_could_be_read(tmp_path):
     (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(lines))
     (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(lines)[:-20])
     config = source(dataset="json", data_files=str(tmp_path / "*.gz"))
-    *documents, reject = read(config, units(config)[0])
-    assert [document.text for document in documents] == [str(number) for number in range(4 * ROWS_PER_BATCH)]
-    assert (reject.reason, reject.location) == ("broken_archive", "train")
+    whole, cut = (list(read(config, unit)) for unit in units(config))
+    assert [document.text for document in whole] == [str(number) for number in range(4 * ROWS_PER_BATCH)]
+    assert [(item.reason, item.location) for item in cut] == [("broken_archive", "train/b.jsonl.gz")]
+
+
+@pytest.fixture
+def shards(tmp_path):
+    """A folder of three shards of 600 rows, and another split."""
+    folder = tmp_path / "set"
+    folder.mkdir()
+    for number in range(3):
+        table = pa.table({"id": [f"{number}-{row}" for row in range(600)], "text": ["t"] * 600})
+        pq.write_table(table, folder / f"train-{number}.parquet")
+    pq.write_table(pa.table({"id": ["x"], "text": ["t"]}), folder / "test-0.parquet")
+    return folder
+
+
+def test_the_files_of_a_local_split_are_read_apart_in_order(shards):
+    config = source(dataset=str(shards))
+    found = units(config)
+    assert [unit.name for unit in found] == [f"train/train-{number}.parquet" for number in range(3)]
+    assert [part for unit in found for part in parts(config, unit)] == found
+    assert [[item.id for item in read(config, unit)] for unit in found] == [
+        [f"{number}-{row}" for row in range(600)] for number in range(3)
+    ]
+    whole = read(config, Unit("train", config.dataset, ""))
+    assert [item.id for item in whole] == [item.id for unit in found for item in read(config, unit)]
+    (shards / "train-1.parquet").write_bytes((shards / "train-0.parquet").read_bytes())
+    changed = units(config)
+    assert [one == other for one, other in zip(found, changed, strict=True)] == [True, False, True]
+
+
+def test_the_shards_of_a_dataset_elsewhere_are_its_parts(shards, monkeypatch):
+    config = source(dataset="parquet", data_files=str(shards / "train-*.parquet"))
+    whole = Unit("train", "parquet", "")
+    monkeypatch.setattr(huggingface, "_local_files", lambda _config: [])  # as of the hub, which is not here
+    (only,) = inventory(config).units  # looks at no file
+    assert (only.name, only.part) == (whole.name, None)
+    found = parts(config, whole)
+    assert [(unit.name, unit.part) for unit in found] == [
+        ("train", Part(0, 1, 1)),
+        ("train", Part(1, 2, 1)),
+        ("train", Part(2, 3, 1)),
+    ]
+    assert list(read(config, found[1]))[599] == Document("1-599", "", "t", {}, "train/00001:600")
+    assert [item.id for unit in found for item in read(config, unit)] == [
+        item.id for item in read(config, whole)
+    ]
+    limited = config.model_copy(update={"limit": 3})
+    assert parts(limited, whole) == [whole]
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_reading_goes_on_at_a_row(json_file, streaming):
+    config = source(dataset="json", data_files=str(json_file), streaming=streaming)
+    (unit,) = units(config)
+    items = list(read(config, unit))
+    bookmark = Bookmark()
+    places = [dataclasses.replace(bookmark) for _ in read(config, unit, bookmark=bookmark)]
+    for number in (1, 256, 257, 300, 600):
+        assert list(read(config, unit, bookmark=dataclasses.replace(places[number - 1]))) == items[number:]
+    assert places[299] == Bookmark(Part(0, 1 << 62, 257), 44, 300)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import bz2
 import gzip
 import json
 import tempfile
@@ -75,6 +76,45 @@ def test_the_parts_of_parquet_give_what_the_whole_gives(texts, group, bound):
         path = Path(folder, "a.parquet")
         pq.write_table(pa.table({"text": texts}), path, row_group_size=group)
         assert everything(source(path, split_bytes=bound)) == everything(source(path))
+
+
+page = st.one_of(
+    st.integers(1, 99).map(lambda i: b"<page><id>%d</id><revision><text>words</text></revision></page>" % i),
+    st.sampled_from(
+        [b"<page><id>7</id>", b"<page>&broken;</page>", b"\n  ", b"<page><redirect/><id>8</id></page>"]
+    ),
+)
+
+
+@given(
+    pages=st.lists(page, max_size=30),
+    head=st.sampled_from([b"<mediawiki>\n", b"<!DOCTYPE x><mediawiki>", b"<other>"]),
+    tail=st.sampled_from([b"</mediawiki>\n", b""]),
+    bound=st.integers(1, 400),
+)
+@settings(max_examples=100, deadline=None)
+def test_the_parts_of_a_dump_give_what_the_whole_gives(pages, head, tail, bound):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "w-pages-articles.xml")
+        path.write_bytes(head + b"".join(pages) + tail)
+        whole = everything(source(path, max_document_bytes=70))
+        cut = source(path, max_document_bytes=70, split_bytes=bound)
+        assert everything(cut) == whole
+        closed = sum(b"</page>" in one for one in pages)
+        assert len(units(cut)) == 1 or (head == b"<mediawiki>\n" and len(units(cut)) <= closed + 2)
+
+
+def test_pages_are_cut_where_they_begin(tmp_path):
+    one = b"<page><id>1</id><revision><text>words</text></revision></page>"  # 62 bytes
+    path = tmp_path / "w-pages-articles.xml"
+    path.write_bytes(b"<mediawiki>" + one * 5 + b"</mediawiki>")
+    assert [unit.part for unit in units(source(path, split_bytes=100))] == [
+        Part(0, 135, 1),
+        Part(135, 259, 3),
+        Part(259, 333, 5),
+    ]
+    (tmp_path / "w-pages-articles.xml.bz2").write_bytes(bz2.compress(path.read_bytes()))
+    assert len(units(source(tmp_path / "w-pages-articles.xml.bz2", split_bytes=10))) == 1
 
 
 def test_ranges_end_at_lines_and_know_their_first_number(tmp_path):
