@@ -7,7 +7,7 @@ from .in_store import copies_in_store
 from .progress import console
 from .recipe import Recipe, load_recipe, make_recipe
 from .target import recipe_of
-from .vectors import build_from_vectors, holds_vectors
+from .vectors import build_from_vectors, find_vectors, holds_vectors
 
 __all__ = [
     "BuildReport",
@@ -17,6 +17,7 @@ __all__ = [
     "console",
     "copies_in_store",
     "dry_run",
+    "find_vectors",
     "holds_vectors",
     "load_recipe",
     "make_recipe",

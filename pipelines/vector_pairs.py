@@ -13,13 +13,14 @@ from datastore import UsageError
 from datastore.changes.batch import SEGMENT_ROWS
 from datastore.changes.edit import Rows
 
-from .document import Document, Reject
+from .document import BROKEN_INPUT, Document, Reject
 from .sources.compactds import is_release_name, read_compactds, shard_name
 from .sources.formats import format_of
 from .sources.jsonl import read_jsonl
 from .sources.listing import FoundFile, list_files
 from .sources.records import Fields
 from .sources.unit import Unit
+from .vector_rows import Block
 
 _HALVES = ("passages", "embeddings", "embedding", "vectors")
 # The release's index of byte offsets: positions are counted anew here.
@@ -95,7 +96,7 @@ def pickled(file: Path) -> UsageError:
 
 def read_pair(
     pair: Pair, arrays: Sequence[np.ndarray[Any, Any]], id_column: str, text_column: str
-) -> Iterator[Rows]:
+) -> Iterator[Block]:
     """The rows of a pair, bounded blocks at a time; `arrays` are those of its vectors, in order.
 
     A field `source` or `title` is the passage's own, all others become metadata.
@@ -103,20 +104,25 @@ def read_pair(
     Raises
     ------
     UsageError
-        If there are more or fewer passages than vectors, or a line is no passage: to leave it out would give all behind it
+        If there are more or fewer passages than vectors, a line is blank or an archive broken: all behind it would have
         another's vector.
     """
     fields = Fields(id=id_column, text=text_column)
     passages = (passage for file in pair.passages for passage in _read(file, fields))
     rows = 0
-    for array in arrays:
+    for array, vectors in zip(arrays, pair.vectors, strict=True):
         for start in range(0, len(array), SEGMENT_ROWS):
             block = array[start : start + SEGMENT_ROWS]
-            documents = list(islice(passages, len(block)))
+            found = list(islice(passages, len(block)))
+            faults = {row: item for row, item in enumerate(found) if isinstance(item, Reject)}
+            documents = [
+                Document(item.location, "", "", {}, "") if isinstance(item, Reject) else item
+                for item in found
+            ]
             rows += len(documents)
             if len(documents) < len(block):
                 raise _uneven(pair, rows, sum(map(len, arrays)))
-            yield Rows(
+            rows_read = Rows(
                 block,
                 [document.id for document in documents],
                 [document.text for document in documents],
@@ -125,6 +131,7 @@ def read_pair(
                     for document in documents
                 ],
             )
+            yield Block(rows_read, faults, vectors.name, start)
     if left := sum(1 for _ in passages):
         raise _uneven(pair, rows + left, rows)
 
@@ -137,7 +144,7 @@ def _uneven(pair: Pair, passages: int, vectors: int) -> UsageError:
     )
 
 
-def _read(file: FoundFile, fields: Fields) -> Iterator[Document]:
+def _read(file: FoundFile, fields: Fields) -> Iterator[Document | Reject]:
     unit = Unit(*file)
     items: Iterator[Document | Reject] = (
         read_compactds(unit, _LONGEST_PASSAGE_BYTES, fields)
@@ -146,7 +153,7 @@ def _read(file: FoundFile, fields: Fields) -> Iterator[Document]:
     )
     for line, item in enumerate(items, start=1):
         location = f"{file.name}:{line}"
-        if isinstance(item, Reject):
+        if isinstance(item, Reject) and item.reason in BROKEN_INPUT:
             raise UsageError(f"{item.location} is not a passage: {item.reason}, {item.detail}")
         if item.location != location:
             raise UsageError(f"{location} is blank", hint="a line without a passage shifts all behind it")

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from datastore import Datastore, NotFoundError, UsageError
@@ -20,7 +21,9 @@ from datastore.index.dense import Metric
 from datastore.manifest import current_version, read_manifest
 from datastore.segment import StoredType
 
+from .document import Reject
 from .vector_pairs import Pair, is_release, pairs_in, pickled, read_pair
+from .vector_rows import Block, SetAside, storable
 
 _VECTOR_NAMES = ("vector", "embedding", "vectors", "embeddings", "emb")
 
@@ -30,6 +33,16 @@ class VectorBuild(NamedTuple):
 
     version: int
     changed: bool  # False: the store held these files' rows already
+    set_aside: SetAside  # rows that no store could hold
+
+
+class VectorFiles(NamedTuple):
+    """Files of vectors, alone or with the passages that they belong to."""
+
+    pairs: list[Pair]  # none: files alone
+    files: list[Path]  # all of them
+    dimension: int
+    rows: int
 
 
 def build_from_vectors(
@@ -42,6 +55,7 @@ def build_from_vectors(
     metric: Metric = "cosine",
     vectors: StoredType = "float16",
     index: IndexConfig | None = None,
+    max_failure_share: float = 0.2,
 ) -> VectorBuild:
     """A store of the rows of a .npy or .parquet file, or of a folder of them in the order of their names.
 
@@ -49,19 +63,18 @@ def build_from_vectors(
     is named vector or embedding), ids and texts beside it, and every other column is metadata. A folder of .npy files
     and passages as JSON lines, in the layout of the CompactDS release or side by side, gives the rows of both; see
     `vector_pairs`. Rows that the store has under the same id are replaced, its other rows stay. What has been read is
-    written and dropped again: RAM stays bounded.
+    written and dropped again: RAM stays bounded. A row whose vector is missing, zero, not finite or too large, or whose
+    line is no passage, is set aside.
 
     Raises
     ------
     NotFoundError
         If there is no such file.
     UsageError
-        If the files hold no vectors of one dimension, are pickles, or a row cannot be stored; the store is as it was
-        then.
+        If the files hold no vectors of one dimension, are pickles, or more than `max_failure_share` of the rows are set
+        aside, and not just a few; the store is as it was then.
     """
-    pairs = pairs_in(path) if path.is_dir() else []
-    files = [Path(file.place) for pair in pairs for half in pair for file in half] or _files(path)
-    dimension = _dimension(Path(pairs[0].vectors[0].place) if pairs else files[0], column)
+    pairs, files, dimension, _ = find_vectors(path, column)
     key = content_key(
         [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files],
         [column, id_column, text_column, metric, vectors],
@@ -86,13 +99,33 @@ def build_from_vectors(
             f"{out} stores {manifest.dtype}, not {vectors}", hint="name another folder with --out"
         )
     if manifest.recipe_hash == key:
-        return VectorBuild(manifest.version, changed=False)
+        return VectorBuild(manifest.version, changed=False, set_aside=SetAside())
     if pairs:
         blocks = (rows for pair in pairs for rows in _read_pair(pair, id_column, text_column))
     else:
         blocks = (rows for file in files for rows in _read(file, column, id_column, text_column, dimension))
-    manifest, _ = add(out, blocks, replace=True, recipe_hash=key)
-    return VectorBuild(manifest.version, changed=True)
+    set_aside = SetAside()
+    rows = storable(blocks, set_aside, metric, vectors, max_failure_share)
+    manifest, _ = add(out, rows, replace=True, recipe_hash=key)
+    return VectorBuild(manifest.version, changed=True, set_aside=set_aside)
+
+
+def find_vectors(path: Path, column: str | None = None) -> VectorFiles:
+    """What `build_from_vectors` would read; only what says how much there is is opened.
+
+    Raises
+    ------
+    NotFoundError, UsageError
+        As `build_from_vectors`.
+    """
+    pairs = pairs_in(path) if path.is_dir() else []
+    files = [Path(file.place) for pair in pairs for half in pair for file in half] or _files(path)
+    holding = [Path(file.place) for pair in pairs for file in pair.vectors] or files
+    rows = sum(
+        len(_open_npy(file)) if file.suffix == ".npy" else _parquet(file).metadata.num_rows
+        for file in holding
+    )
+    return VectorFiles(pairs, files, _dimension(holding[0], column), rows)
 
 
 def holds_vectors(path: Path) -> bool:
@@ -126,6 +159,11 @@ def _schema(file: Path) -> pa.Schema:
         raise UsageError(f"{file} is not a Parquet file: {error}") from error
 
 
+def _parquet(file: Path) -> pq.ParquetFile:
+    _schema(file)  # whether it is one
+    return pq.ParquetFile(file)
+
+
 def _vector_column(schema: pa.Schema) -> str | None:
     return next((name for name in _VECTOR_NAMES if name in schema.names), None)
 
@@ -134,10 +172,11 @@ def _dimension(file: Path, column: str | None) -> int:
     if file.suffix == ".npy":
         shape = _open_npy(file).shape
         return int(shape[1])
-    batch = next(pq.ParquetFile(file).iter_batches(1, columns=[_column(file, column)]), None)
-    if batch is None or len(batch) == 0:
-        raise UsageError(f"{file} is empty")
-    return len(batch.column(0)[0].as_py() or ())
+    for batch in _parquet(file).iter_batches(columns=[_column(file, column)]):
+        for vector in batch.column(0):
+            if vector.is_valid:
+                return len(vector)
+    raise UsageError(f"{file} holds not one vector")
 
 
 def _column(file: Path, column: str | None) -> str:
@@ -165,12 +204,15 @@ def _open_npy(file: Path) -> np.ndarray[Any, Any]:
     return array
 
 
-def _read(file: Path, column: str | None, id_column: str, text_column: str, dimension: int) -> Iterator[Rows]:
+def _read(
+    file: Path, column: str | None, id_column: str, text_column: str, dimension: int
+) -> Iterator[Block]:
     if file.suffix == ".npy":
         array = _open_npy(file)
         for start in range(0, len(array), SEGMENT_ROWS):
             block = array[start : start + SEGMENT_ROWS]
-            yield Rows(block, [f"{file.stem}-{row}" for row in range(start, start + len(block))])
+            ids = [f"{file.stem}-{row}" for row in range(start, start + len(block))]
+            yield Block(Rows(block, ids), {}, file.name, start)
         return
     chosen = _column(file, column)
     parquet = pq.ParquetFile(file)
@@ -178,11 +220,14 @@ def _read(file: Path, column: str | None, id_column: str, text_column: str, dime
         raise UsageError(
             f"{file} has no column {id_column}", hint=nearest(id_column, parquet.schema_arrow.names)
         )
+    first = 0
     for batch in parquet.iter_batches(SEGMENT_ROWS):
         table = pa.Table.from_batches([batch])
-        yield Rows(
-            _matrix(file, table.column(chosen), dimension),
-            _ids(file, table.column(id_column).to_pylist()),
+        matrix, wrong = _matrix(table.column(chosen), dimension)
+        ids = _ids(file, table.column(id_column).to_pylist())
+        rows = Rows(
+            matrix,
+            ids,
             [text or "" for text in table.column(text_column).to_pylist()]
             if text_column in table.column_names
             else None,
@@ -190,9 +235,15 @@ def _read(file: Path, column: str | None, id_column: str, text_column: str, dime
                 [name for name in (chosen, id_column, text_column) if name in table.column_names]
             ),
         )
+        faults = {
+            row: Reject("wrong_vector", f"{file.name}:{first + row}", ids[row], detail, "")
+            for row, detail in wrong.items()
+        }
+        yield Block(rows, faults, file.name, first)
+        first += len(table)
 
 
-def _read_pair(pair: Pair, id_column: str, text_column: str) -> Iterator[Rows]:
+def _read_pair(pair: Pair, id_column: str, text_column: str) -> Iterator[Block]:
     return read_pair(pair, [_open_npy(Path(file.place)) for file in pair.vectors], id_column, text_column)
 
 
@@ -203,16 +254,25 @@ def _ids(file: Path, values: list[Any]) -> list[str]:
     return [str(value) for value in values]
 
 
-def _matrix(file: Path, column: pa.ChunkedArray, dimension: int) -> np.ndarray[Any, Any]:
-    """(n, dimension) numbers of a column of lists."""
+def _matrix(column: pa.ChunkedArray, dimension: int) -> tuple[np.ndarray[Any, Any], dict[int, str]]:
+    """(n, dimension) numbers of a column of lists, and what is wrong with rows that are no such list: zeros."""
     lists = column.combine_chunks()
-    lengths = np.asarray(pa.compute.list_value_length(lists).fill_null(-1))
-    wrong = np.flatnonzero(lengths != dimension)
-    if len(wrong):
-        raise UsageError(
-            f"{file}: row {int(wrong[0])} has a vector of {int(lengths[wrong[0]])} numbers, expected {dimension}"
-        )
-    values = lists.flatten()
+    lengths = np.asarray(pc.list_value_length(lists).fill_null(-1))
+    wrong = {
+        int(row): f"a vector of {lengths[row]} numbers, expected {dimension}"
+        if lengths[row] >= 0
+        else "no vector"
+        for row in np.flatnonzero(lengths != dimension)
+    }
+    values = lists.filter(pa.array(lengths == dimension)).flatten()
     if values.null_count:
-        raise UsageError(f"{file} has vectors with missing numbers")
-    return np.asarray(values).reshape(-1, dimension)
+        of_values = np.flatnonzero(lengths == dimension).repeat(dimension)
+        missing = np.unique(of_values[np.asarray(values.is_null())])
+        wrong |= {int(row): "a vector with missing numbers" for row in missing}
+        values = values.fill_null(0)
+    numbers = np.asarray(values)
+    if not wrong:
+        return numbers.reshape(-1, dimension), wrong
+    matrix = np.zeros((len(lists), dimension), dtype=numbers.dtype)
+    matrix[lengths == dimension] = numbers.reshape(-1, dimension)
+    return matrix, wrong

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .build_vectors import build_vectors
 from .dry_run import print_plan
 from .output import Json, human_bytes, plain_name, print_json, table, without_reader
 
@@ -15,6 +16,18 @@ if TYPE_CHECKING:
     from pipelines.account import BuildReport
 
 SCHEMA = "compendia.build/1"
+# By parameter, what one kind of input takes and the other does not.
+_OF_TEXTS = {
+    "executor": "--executor",
+    "workers": "--workers",
+    "address": "--address",
+    "replace": "--replace",
+    "repair": "--repair",
+    "reread": "--reread",
+    "prune_missing": "--prune-missing",
+    "keep": "--keep",
+}
+_OF_VECTORS = {"metric": "--metric"}
 _REASONS_SHOWN = 3
 _NAMES_SHOWN = 5
 
@@ -23,9 +36,11 @@ def build(
     recipe: Annotated[
         str,
         typer.Argument(
-            help="A recipe (.yaml), a folder of txt, md, html, jsonl or parquet files, or vectors (.npy, .parquet)."
+            help="A recipe (.yaml), a folder of txt, md, html, jsonl or parquet files, or vectors: .npy, .parquet, or a folder "
+            "as CompactDS is released, passages/*--raw_passages_0-0-of-8.jsonl with embeddings/*--passages0_00.npy."
         ),
     ],
+    context: typer.Context,
     out: Annotated[Path | None, typer.Option(help="Folder of the store.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Override a recipe's key: encoder.dtype=bfloat16")
@@ -77,17 +92,19 @@ def build(
     from .._folders import require
 
     datastore, pipelines = require("datastore"), require("pipelines")
-    if vectors is not None or (Path(recipe).is_file() and pipelines.holds_vectors(Path(recipe))):
-        if out is None:
-            raise datastore.UsageError("where should the store go?", hint="add --out FOLDER")
-        built = pipelines.build_from_vectors(Path(recipe), out, column=vectors, metric=metric)
-        with datastore.Datastore.open(out) as store:
-            info = datastore.describe(store)
-        if as_json:
-            print_json({**info, "schema": SCHEMA, "changed": built.changed, "seconds": {}})
-        else:
-            state = "is" if built.changed else "was already"
-            typer.echo(f"{out} {state} at version {built.version}: {info['passages']:,} passages")
+    has_vectors = vectors is not None or (Path(recipe).exists() and pipelines.holds_vectors(Path(recipe)))
+    _refuse_options(context, _OF_TEXTS if has_vectors else _OF_VECTORS, recipe, datastore)
+    if has_vectors:
+        build_vectors(
+            Path(recipe),
+            out,
+            column=vectors,
+            metric=metric,
+            settings=settings or [],
+            dry=dry,
+            schema=SCHEMA,
+            as_json=as_json,
+        )
         return
     for name, value, known in (
         ("executor", executor, ("serial", "process", "ray")),
@@ -114,6 +131,20 @@ def build(
         progress=pipelines.console(),
     )
     finish(report, as_json=as_json)
+
+
+def _refuse_options(context: typer.Context, names: Mapping[str, str], place: str, datastore: Any) -> None:
+    """Refuse options that would be passed over."""
+    given = [
+        option
+        for name, option in names.items()
+        if (origin := context.get_parameter_source(name)) is not None and origin.name == "COMMANDLINE"
+    ]
+    if given:
+        what = "vectors, which are stored as they are" if names is _OF_TEXTS else "texts, which are embedded"
+        raise datastore.UsageError(
+            f"{', '.join(given)} does not apply to {place}: it holds {what}", hint="leave it out"
+        )
 
 
 def questions_of(recipe: Recipe) -> Iterator[Question]:

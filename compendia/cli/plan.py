@@ -59,7 +59,7 @@ def plan(
     if as_json:
         print_json(to_json(planned))
     else:
-        typer.echo(_text(planned))
+        typer.echo(plan_text(planned))
 
 
 def _count(text: str) -> int:
@@ -97,7 +97,8 @@ def _config(family: str, settings: list[str], ram_bytes: int | None, recall: flo
         raise UsageError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
 
 
-def _text(planned: StorePlan) -> str:
+def plan_text(planned: StorePlan) -> str:
+    """A plan as lines for people."""
     from datastore.planning.planner import describe
 
     def bytes_of(parts: Any) -> str:

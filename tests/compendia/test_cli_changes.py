@@ -163,14 +163,93 @@ def test_files_that_hold_no_vectors_are_refused(invoke, store, tmp_path):
         assert (outcome.code, message in outcome.err) == (2, True), outcome.err
 
 
-def test_vectors_that_cannot_be_stored_are_named(invoke, tmp_path):
-    vectors = np.ones((5, 4), dtype=np.float32)
-    vectors[3, 1] = np.nan
+def test_vectors_that_cannot_be_stored_are_set_aside_and_named(invoke, tmp_path):
+    vectors = np.random.default_rng(0).standard_normal((600, 4)).astype(np.float32)
+    vectors[3, 1], vectors[4], vectors[599, 0] = np.nan, 0, np.inf
     np.save(tmp_path / "v.npy", vectors)
 
     outcome = invoke("build", "v.npy", "--out", "s")
 
-    assert (outcome.code, "row 3 (id 'v-3') is not finite" in outcome.err) == (2, True)
+    assert outcome.code == 0
+    assert outcome.out.splitlines()[0] == (
+        "set aside: 3 rows, unstorable_vector (v.npy:3 the vector is not finite; v.npy:4 the vector is zero; "
+        "v.npy:599 the vector is not finite)"
+    )
+    with Datastore.open("s") as store:
+        assert len(store) == 597
+        for row in (2, 5, 598):
+            assert store.search(vectors[row : row + 1], k=1)[0][0].passage_id == f"v-{row}"
+    vectors[100:250] = 0
+    np.save(tmp_path / "v.npy", vectors)
+    refused = invoke("build", "v.npy", "--out", "t")
+    assert (refused.code, "153 of 600 rows cannot be stored" in refused.err) == (2, True)
+    assert (
+        invoke("build", "v.npy", "--out", "t", "--set", "max_failure_share=0.26", "--json").json["passages"]
+        == 447
+    )
+
+
+def test_a_dry_run_of_vectors_plans_and_builds_nothing(invoke, tmp_path):
+    np.save(tmp_path / "v.npy", np.ones((30_000, 64), dtype=np.float16))
+
+    text = invoke("build", "v.npy", "--out", "s", "--dry-run")
+
+    assert (text.code, "30,000 passages, 64 dimensions" in text.out) == (0, True)
+    plan = invoke("build", "v.npy", "--dry-run", "--json").json
+    assert (plan["rows"], plan["dimension"]) == (30_000, 64)
+    assert plan["store"] == invoke("plan", "--passages", "30000", "--dimension", "64", "--json").json
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_released_folder_keeps_its_own_vectors(invoke, tmp_path):
+    vectors = np.random.default_rng(0).standard_normal((3, 4)).astype(np.float16)
+    for folder in ("passages", "embeddings"):
+        (tmp_path / "release" / folder).mkdir(parents=True)
+    lines = [json.dumps({"id": i, "text": f"text {i}"}) for i in range(3)]
+    (tmp_path / "release/passages/math--raw_passages_0-0-of-1.jsonl").write_text("\n".join(lines))
+    np.save(tmp_path / "release/embeddings/math--passages0_00.npy", vectors)
+
+    assert invoke("build", "release", "--out", "s").code == 0
+
+    with Datastore.open("s") as store:
+        assert store.manifest.encoder is None
+        assert store.search(vectors[1:2].astype(np.float32), k=1)[0][0].text == "text 1"
+
+
+def test_options_of_the_other_kind_of_input_are_refused(invoke, tmp_path):
+    np.save(tmp_path / "v.npy", np.ones((3, 4)))
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.txt").write_text("A note.")
+    for arguments, message in (
+        (("v.npy", "--keep", "none", "--executor", "ray"), "--executor, --keep does not apply to v.npy"),
+        (
+            ("v.npy", "--set", "encoder.model=hashing"),
+            "--set encoder.model=hashing does not apply to vectors",
+        ),
+        (("notes", "--metric", "l2"), "--metric does not apply to notes"),
+    ):
+        outcome = invoke("build", *arguments, "--out", "s")
+        assert (outcome.code, message in outcome.err) == (2, True), outcome.err
+
+
+def test_rows_of_parquet_without_a_whole_vector_are_set_aside(invoke, tmp_path):
+    table = {
+        "id": [str(i) for i in range(6)],
+        "vector": [None, [1.0, 2.0], [1.0], [3.0, None], [-1.0, 1.0], [1e9, 1e9]],
+    }
+    pq.write_table(pa.table(table), tmp_path / "v.parquet")
+
+    found = invoke("build", "v.parquet", "--out", "s", "--metric", "l2", "--json").json
+
+    assert found["set_aside"] == {"wrong_vector": 3, "unstorable_vector": 1}
+    assert {(one["location"], one["document_id"]) for one in found["rejects"]} == {
+        (f"v.parquet:{row}", str(row)) for row in (0, 2, 3, 5)
+    }
+    with Datastore.open("s") as store:
+        assert [hit.passage_id for hit in store.search(np.array([[-1.0, 1.0]], np.float32), k=2)[0]] == [
+            "4",
+            "1",
+        ]
 
 
 def test_verify_measures_recall(invoke, tmp_path):

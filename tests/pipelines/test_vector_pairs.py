@@ -136,22 +136,30 @@ def test_a_mismatch_in_a_later_pair_adds_nothing(release, tmp_path):
     assert current_version(out) == version
 
 
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        (b"{broken\n", "a.jsonl:2 is not a passage: invalid_json"),
-        (b'{"id": 7, "text": ""}\n', "a.jsonl:2 is not a passage: no_text"),
-        (b"\n", "a.jsonl:2 is blank"),
-    ],
-)
-def test_a_line_that_is_no_passage_is_refused_for_it_would_shift_the_others(tmp_path, line, message):
-    folder = tmp_path / "in"
+def write_with_line(folder: Path, line: bytes) -> np.ndarray[Any, Any]:
+    """Two passages with another line between them, and three vectors."""
     write_passages(folder / "a.jsonl", ["zero", "one"])
-    write_vectors(folder / "a.npy", vectors_of(3))
     first, second = (folder / "a.jsonl").read_bytes().splitlines(keepends=True)
     (folder / "a.jsonl").write_bytes(first + line + second)
-    with pytest.raises(UsageError, match=message):
-        build_from_vectors(folder, tmp_path / "store")
+    return write_vectors(folder / "a.npy", vectors_of(3))
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"), [(b"{broken\n", "invalid_json"), (b'{"id": 7, "text": ""}\n', "no_text")]
+)
+def test_a_line_that_is_no_passage_is_set_aside_with_its_vector(tmp_path, line, reason):
+    vectors = write_with_line(tmp_path / "in", line)
+    built = build_from_vectors(tmp_path / "in", tmp_path / "store")
+    assert [(one.reason, one.location) for one in built.set_aside.rejects] == [(reason, "a.jsonl:2")]
+    with Datastore.open(tmp_path / "store") as store:
+        assert [nearest(store, vectors[row]).text for row in (0, 2)] == ["zero", "one"]
+        assert len(store) == 2
+
+
+def test_a_blank_line_is_refused_for_it_would_shift_the_others(tmp_path):
+    write_with_line(tmp_path / "in", b"\n")
+    with pytest.raises(UsageError, match=r"a\.jsonl:2 is blank"):
+        build_from_vectors(tmp_path / "in", tmp_path / "store")
 
 
 def test_a_file_without_its_partner_is_named(release):
