@@ -64,20 +64,25 @@ def _temporary_name(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}.tmp")
 
 
-def write_durably(path: Path, data: bytes) -> None:
-    """Replace `path` by `data` atomically: temporary name, fsync, rename, fsync of the folder."""
-    temporary = _temporary_name(path)
+@contextmanager
+def published_file(final: Path) -> Iterator[Path]:
+    """A name to write a file under; at the end of the block it replaces `final`, durably."""
+    temporary = _temporary_name(final)
     try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        yield temporary
+        fsync(temporary)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    crash_point(f"before_rename_of_{path.name}")
-    temporary.replace(path)
-    fsync(path.parent)
+    crash_point(f"before_rename_of_{final.name}")
+    temporary.replace(final)
+    fsync(final.parent)
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Replace `path` by `data` atomically: temporary name, fsync, rename, fsync of the folder."""
+    with published_file(path) as temporary:
+        temporary.write_bytes(data)
 
 
 @contextmanager
@@ -127,7 +132,7 @@ def writer_lock(store: Path) -> Iterator[None]:
     """
     try:
         with (store / "LOCK").open("a+") as file, _locked(store, file):
-            for leftover in (*store.glob(".*.tmp"), *store.glob("*/.*.tmp"), *store.glob("*/*/.*.tmp")):
+            for leftover in [path for depth in range(4) for path in store.glob("*/" * depth + ".*.tmp")]:
                 if leftover.is_dir():
                     shutil.rmtree(leftover)
                 else:

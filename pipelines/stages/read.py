@@ -192,7 +192,7 @@ class _Shards:
             "rejects": self.rejects[self._rejects_written :],
             "account": asdict(self.account),
         }
-        schema = DOCUMENTS.with_metadata({_STATE: json.dumps(state, ensure_ascii=False)})
+        schema = DOCUMENTS.with_metadata({_STATE: json.dumps(state)})
         with published_file(self._folder / self._name) as path:
             write_texts(path, pa.Table.from_pylist(rows, schema=schema))
         self.published.append(shard)
@@ -222,9 +222,7 @@ def _read_into(folder: Path, task: ReadTask) -> None:
         "rejects": shards.rejects,
         "damaged": account.damaged,
     }
-    write_durably(
-        folder / "account.json", json.dumps(result, ensure_ascii=False).encode("utf-8", "surrogateescape")
-    )
+    write_durably(folder / "account.json", json.dumps(result, ensure_ascii=False).encode())
 
 
 def _row(record: Document | Reject, unit: str) -> dict[str, Any] | Reject:

@@ -52,6 +52,12 @@ def column_names(path: Path) -> list[str]:
         return names
 
 
+def read_metadata(path: Path) -> dict[bytes, bytes]:
+    """What stands beside the columns of a table."""
+    with pa.memory_map(str(path)) as source:
+        return pa.ipc.open_file(source).schema.metadata or {}
+
+
 def _open(source: pa.MemoryMappedFile, columns: list[str] | None) -> pa.ipc.RecordBatchFileReader:
     reader = pa.ipc.open_file(source)
     if columns is None:
