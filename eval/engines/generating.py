@@ -12,7 +12,7 @@ from transformers import DynamicCache
 
 from .batching import Tokens
 from .engine import Generation
-from .prefix_cache import PrefixCache
+from .prefix_cache import PrefixCache, cache_argument
 from .prompts import PromptTokenizer
 
 
@@ -93,8 +93,7 @@ def generate(
                 input_ids=tokens,
                 attention_mask=mask,
                 position_ids=places,
-                past_key_values=cache,
-                use_cache=True,
+                **cache_argument(model, cache),
             ).last_hidden_state[:, -1]
             logits = model.get_output_embeddings()(states).float()
             chosen = _choose(logits, writing, sampling)

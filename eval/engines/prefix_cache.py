@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any
 
 import torch
@@ -40,7 +41,7 @@ class PrefixCache:
         computed = DynamicCache(config=model.config)
         with torch.inference_mode():
             inputs = torch.tensor([tokens], device=model.device)
-            model.base_model(input_ids=inputs, past_key_values=computed, use_cache=True)
+            model.base_model(input_ids=inputs, **cache_argument(model, computed))
         layers: list[Any] = computed.layers  # all of them DynamicLayer, says `can_share_prefixes`
         self._parts: list[tuple[torch.Tensor, torch.Tensor]] = [
             (layer.keys, layer.values) for layer in layers
@@ -56,6 +57,12 @@ class PrefixCache:
         """For a batch of `rows` that goes on from the prefix, token after token."""
         expanded = [tuple(part.expand(rows, -1, -1, -1) for part in parts) for parts in self._parts]
         return DynamicCache(expanded)
+
+
+def cache_argument(model: Any, cache: DynamicCache | None) -> dict[str, Any]:
+    """The keywords that hand keys and values to `model.base_model`: their name is another from transformers 5.24 on."""
+    renamed = "cache" in signature(model.base_model.forward).parameters
+    return {"cache" if renamed else "past_key_values": cache, "use_cache": cache is not None}
 
 
 def can_share_beginnings(model: Any) -> bool:

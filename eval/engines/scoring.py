@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .batching import Pair, Tokens
 from .packing import Pack, pack
-from .prefix_cache import PrefixCache
+from .prefix_cache import PrefixCache, cache_argument
 
 SCORED_AT_ONCE = 256  # positions whose logits are held together: 50 MB for a vocabulary of 49,152
 _WIDENED_AT_ONCE = 8192  # words of the vocabulary whose weights are held in float32 together
@@ -89,8 +89,7 @@ def _states(model: Any, texts: Sequence[Tokens], prefix: PrefixCache | None) -> 
         inputs[row, : len(tokens)] = tokens
     states: torch.Tensor = model.base_model(
         input_ids=torch.from_numpy(inputs).to(model.device),
-        past_key_values=None if prefix is None else prefix.to_read(),
-        use_cache=prefix is not None,
+        **cache_argument(model, None if prefix is None else prefix.to_read()),
     ).last_hidden_state
     return states
 
@@ -103,7 +102,6 @@ def _packed_states(model: Any, packing: Pack, prefix: PrefixCache | None) -> tor
         input_ids=torch.from_numpy(packing.tokens[None]).to(model.device),
         position_ids=torch.from_numpy(packing.depths[None] + skipped).to(model.device),
         attention_mask=torch.from_numpy(sees[None, None]).to(model.device),
-        past_key_values=None if prefix is None else prefix.to_read(),
-        use_cache=prefix is not None,
+        **cache_argument(model, None if prefix is None else prefix.to_read()),
     ).last_hidden_state
     return states
