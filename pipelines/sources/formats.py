@@ -25,8 +25,8 @@ Format: TypeAlias = Literal[
 
 # Raised whenever that format's reader gives other documents for the same file: no other file is read anew then.
 VERSIONS: dict[Format, int] = {
-    "jsonl": 1,
-    "parquet": 1,
+    "jsonl": 2,
+    "parquet": 2,
     "text": 1,
     "markdown": 1,
     "html": 2,
@@ -35,7 +35,7 @@ VERSIONS: dict[Format, int] = {
     "stackexchange": 1,
     "latex": 2,
     "pdf": 1,
-    "compactds": 1,
+    "compactds": 2,
 }
 
 # Those of text may be compressed besides.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 from collections.abc import Iterator
 from typing import Any, BinaryIO, NamedTuple
 
@@ -39,29 +40,26 @@ def _lines(stream: BinaryIO, max_bytes: int, part_bytes: int) -> Iterator[_Line]
         yield _Line(line, length, taken)
 
 
-def _refuse(constant: str) -> float:
-    raise ValueError(f"{constant} is no JSON number")
-
-
-def _finite(number: str) -> float:
+def _finite(number: str) -> float | None:
     value = float(number)
-    if math.isinf(value):
-        raise ValueError(f"{number} is beyond a float's range")
-    return value
+    return value if math.isfinite(value) else None
 
 
-_DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
+# Programs write NaN and Infinity for values that are missing, as columns of other formats hold them.
+_DECODER = json.JSONDecoder(parse_constant=_finite, parse_float=_finite)
+_HALF = re.compile("[\ud800-\udfff]")  # of a surrogate pair, which no text in UTF-8 can hold
+_HALF_ESCAPED = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def _decode(line: bytes) -> Any:
-    """The value of a line.
+    """The value of a line, with null for numbers that are not finite and U+FFFD for halves of surrogate pairs.
 
-    Raises UnicodeError for what UTF-8 cannot hold, other ValueErrors for what is not JSON.
+    Raises UnicodeError for what is not UTF-8, other ValueErrors for what is not JSON.
     """
     text = line.decode("utf-8-sig")  # a byte order mark may stand in front
     value = _DECODER.decode(text)
-    if "\\u" in text:  # an escape can stand for half a surrogate pair
-        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    if _HALF_ESCAPED.search(text):
+        value = json.loads(_HALF.sub("\ufffd", json.dumps(value, ensure_ascii=False)))
     return value
 
 

@@ -43,7 +43,10 @@ def read_batches(
             reason = "invalid_utf8" if isinstance(row, UnicodeError) else "invalid_value"
             yield Reject(reason, location, "", str(row), "")
         else:
-            record = {name: json_value(value) for name, value in row.items()}
+            # Writers that do not say that their bytes are text leave them so.
+            record = {
+                name: value if isinstance(value, bytes) else json_value(value) for name, value in row.items()
+            }
             yield read_record(record, fields, default_id=location, location=location)
 
 

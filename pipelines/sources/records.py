@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import date, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -38,6 +39,9 @@ def _first(record: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
 
 def _label(value: Any) -> str:
     """An id or a title: text, or a number as text; empty for anything else."""
+    if isinstance(value, bytes):
+        with suppress(UnicodeDecodeError):
+            return value.decode()
     return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
 
 
@@ -73,6 +77,7 @@ def read_record(
 
     A record whose text is empty and whose title is not is a document of its title. A record that lacks the text
     field altogether is a reject, title or not: else a misnamed field would make a corpus of titles, unnoticed.
+    Bytes are read as UTF-8 where they are id, title or text, and left out elsewhere.
     """
     text_names = (fields.text,) if fields.text else _USUAL_TEXTS
     id_name = _first(record, (fields.id,) if fields.id else _USUAL_IDS)
@@ -81,6 +86,13 @@ def read_record(
     document_id = _label(record[id_name]) if id_name else ""
     title = _label(record[title_name]) if title_name else ""
     value = record[text_name] if text_name else ""
+    if isinstance(value, bytes):
+        try:
+            value = value.decode()
+        except UnicodeDecodeError as error:
+            return Reject(
+                "invalid_utf8", location, document_id, f"the field {text_name}: {error}", title[:SAMPLE_CHARS]
+            )
     text = _joined(value)
 
     if not any(name in record for name in text_names):
@@ -95,7 +107,11 @@ def read_record(
         return Reject("no_text", location, document_id, detail, title[:SAMPLE_CHARS])
 
     taken = {text_name} | ({id_name} if document_id else set()) | ({title_name} if title else set())
-    metadata = {name: value for name, value in record.items() if value is not None and name not in taken}
+    metadata = {
+        name: value
+        for name, value in record.items()
+        if value is not None and not isinstance(value, bytes) and name not in taken
+    }
     if _is_deep(metadata):
         return Reject(
             "too_deep", location, document_id, f"fields nested more than {_DEEPEST} deep", text[:SAMPLE_CHARS]

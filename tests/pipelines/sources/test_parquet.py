@@ -59,6 +59,22 @@ def test_a_value_that_cannot_be_read_takes_only_its_row_along(tmp_path, read_fil
     assert (no_date.reason, no_date.location) == ("invalid_value", "a.parquet:3")
 
 
+def test_columns_of_bytes_are_text_where_text_is_looked_for(tmp_path, read_files):
+    columns = {
+        "id": [b"1", b"\xff", b"3"],
+        "title": [b"T", b"\xff", None],
+        "text": ["na\u00efve".encode(), b"two", b"caf\xe9"],
+        "raw": [b"a", b"b", b"c"],
+    }
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    detail = "the field text: 'utf-8' codec can't decode byte 0xe9 in position 3: unexpected end of data"
+    assert read_files(tmp_path) == [
+        Document("1", "T", "na\u00efve", {}, "a.parquet:1"),
+        Document("a.parquet:2", "", "two", {}, "a.parquet:2"),
+        Reject("invalid_utf8", "a.parquet:3", "3", detail, ""),
+    ]
+
+
 def test_a_text_column_of_another_name_is_named_in_the_rejects(tmp_path, read_files):
     pq.write_table(pa.table({"id": [1], "body": ["t"]}), tmp_path / "a.parquet")
     detail = "no field text or contents or content; the record has id, body"
