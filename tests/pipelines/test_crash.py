@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import json
 import os
 import random
 import signal
@@ -12,10 +15,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+import zstandard
 
 from datastore import Datastore, verify
 
 POINTS = [
+    "after_shard_read:2",
     "after_units_read",
     "after_shard_scored",
     "after_duplicates",
@@ -115,6 +120,65 @@ def test_killed_under_other_executors(command, tmp_path, content_of, undisturbed
     again = run(parallel)
     assert again.returncode == 0, again.stderr
     assert content_of(store) == undisturbed
+
+
+@pytest.fixture
+def streams(tmp_path: Path) -> list[str]:
+    """The command line of a build from streams that are read in order alone, each of many shards."""
+    folder = tmp_path / "streams"
+    (folder / "set").mkdir(parents=True)
+    records = [{"id": f"r{number}", "text": f"Record {number} has words."} for number in range(90)]
+    lines = "".join(json.dumps(record) + "\n" for record in records).encode()
+    (folder / "a.jsonl.gz").write_bytes(gzip.compress(lines))
+    (folder / "b.jsonl.zst").write_bytes(zstandard.compress(lines.replace(b"r", b"z")))
+    pages = "".join(
+        f"<page><title>T{number}</title><ns>0</ns><id>{number}</id>"
+        f"<revision><text>Page {number} has words.</text></revision></page>"
+        for number in range(90)
+    )
+    dump = f"<mediawiki>{pages}</mediawiki>".encode()
+    (folder / "wiki-pages-articles.xml.bz2").write_bytes(bz2.compress(dump))
+    posts = "".join(
+        f'<row Id="{1000 + number}" PostTypeId="1" Title="Q" Body="Question {number} has words." />'
+        for number in range(90)
+    )
+    (folder / "Posts.xml").write_text(f"<posts>{posts}</posts>")
+    for number in range(2):
+        (folder / "set" / f"train-{number}.jsonl").write_bytes(lines.replace(b"r", b"%d" % number))
+    recipe = {
+        "name": "streams",
+        "sources": [
+            {"name": "files", "kind": "files", "path": str(folder)},
+            {"name": "set", "kind": "huggingface", "dataset": str(folder / "set")},
+        ],
+        "encoder": {"model": "hashing", "max_tokens": 64},
+        "shard": {"documents": 20},
+    }
+    (tmp_path / "streams.yaml").write_text(yaml.safe_dump(recipe))
+    return [sys.executable, "-m", "compendia", "build", str(tmp_path / "streams.yaml"), "--out"]
+
+
+def test_a_killed_reading_goes_on_behind_its_last_shard(streams, tmp_path, content_of):
+    whole = tmp_path / "whole"
+    assert run([*streams, str(whole)]).returncode == 0
+    shards = len(list(whole.glob("work/read/*/*.arrow")))
+    store = tmp_path / "store"
+
+    killed = run([*streams, str(store)], crash_at="after_shard_read:3")
+
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    kept = {file.stat().st_ino for file in store.glob("work/read/*.growing/*.arrow")}
+    assert len(kept) == 3
+    # Of two workers the first that publishes its fourth shard dies, and the build says so.
+    parallel = [*streams, str(store), "--executor", "process", "--workers", "2"]
+    died = run(parallel, crash_at="after_shard_read:4")
+    assert died.returncode == 1, died.stderr
+    assert len(list(store.glob("work/read/*/*.arrow"))) >= 7
+    again = run(parallel)
+    assert again.returncode == 0, again.stderr
+    assert content_of(store) == content_of(whole)
+    assert kept < {file.stat().st_ino for file in store.glob("work/read/*/*.arrow")}
+    assert len(list(store.glob("work/read/*/*.arrow"))) == shards
 
 
 @pytest.mark.parametrize("seed", [1, 2])
