@@ -166,7 +166,7 @@ def _read(
         case "warc":
             from .warc import read_warc
 
-            yield from read_warc(unit, max_bytes, config.extractor)
+            yield from read_warc(unit, max_bytes, config.extractor, bookmark)
         case "mediawiki":
             yield from read_mediawiki(unit, max_bytes, config.mediawiki, bookmark)
         case "stackexchange":

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from datastore.errors import optional_import
 
 from ..document import Document, Reject
+from .bookmark import Bookmark
 from .compression import open_binary
 from .html import Extractor, decode, extract
 from .members import Archive, BrokenError
@@ -200,7 +201,10 @@ def _read_document(record: Record, location: str, max_bytes: int, extractor: Ext
 
 
 def read_warc(
-    unit: Unit, max_bytes: int, extractor: Extractor = "trafilatura"
+    unit: Unit,
+    max_bytes: int,
+    extractor: Extractor = "trafilatura",
+    bookmark: Bookmark | None = None,
 ) -> Iterator[Document | Reject]:
     """The successful responses that are HTML or plain text, and the texts of conversion records, as documents.
 
@@ -214,12 +218,15 @@ def read_warc(
         If fastwarc, the extractor or, for zstd, zstandard is not installed.
     """
     optional_import("fastwarc.warc", extra="ingest")
+    bookmark = bookmark or Bookmark()
     with open_binary(unit.place) as file:
         archive = Archive(file, unit.place, begins_with=VERSION)
         start, end = (unit.part.start, unit.part.end) if unit.part else (0, archive.size)
         for item in read_records(archive, start, end, max_bytes):
             member, within = item.place
             location = f"{unit.name}@{member}+{within}" if within else f"{unit.name}@{member}"
+            if isinstance(item, Record) and not within:
+                bookmark.move(Part(member, end, 1))
             if isinstance(item, Damage):
                 yield Reject("broken_archive", location, "", item.detail, "")
             elif item.type in READ_TYPES:

@@ -81,6 +81,26 @@ def test_reading_goes_on_from_every_record_and_to_equal_bookmarks(tmp_path, name
         assert rest == items[number:]
 
 
+@pytest.mark.parametrize(
+    "name", ["web_pages/articles181.warc.wet.gz", "web_warc/whirlwind-python.whirlwind.warc"]
+)
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_reading_of_a_web_archive_goes_on_at_a_record(test_data, tmp_path, name, is_cut):
+    data = (test_data / name).read_bytes()
+    path = tmp_path / name.rpartition("/")[2]
+    path.write_bytes(data[: len(data) // 3] + b"\xff" * 99 + data[len(data) // 3 + 99 :] if is_cut else data)
+    config = FilesSource(name="test", path=str(path))
+    (unit,) = units(config)
+    bookmark = Bookmark()
+    items, places = [], []
+    for item in read(config, unit, bookmark=bookmark):
+        items.append(item)
+        places.append(dataclasses.replace(bookmark))
+    assert places[-1].again <= 2
+    for number in range(1, len(items), max(1, len(items) // 7)):
+        assert list(read(config, unit, bookmark=places[number - 1])) == items[number:]
+
+
 @pytest.mark.parametrize("name", ["a.jsonl.gz", "pages-articles.xml.bz2", "Posts.xml", "a.parquet"])
 def test_what_stands_before_a_bookmark_is_not_parsed_again(tmp_path, name):
     (tmp_path / name).write_bytes(FILES[name]())
