@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 from datastore.errors import optional_import
 
 from ..document import Document, Reject
-from .html_trees import lxml_tree, said_in_lxml, said_in_resiliparse
+from .html_trees import EMPTY_LINE, lxml_tree, said_in_lxml, said_in_resiliparse
 from .records import SAMPLE_CHARS
 from .text import damaged_utf8, read_whole
 from .unit import Unit
@@ -153,7 +153,7 @@ def _reader(extractor: Extractor) -> Callable[[str], Page]:
             return Page("", "", "", "")
         document = trafilatura.bare_extraction(tree, options=options)
         said = said_in_lxml(tree)
-        text = (document and document.text) or ""
+        text = ((document and document.text) or "").replace(EMPTY_LINE, "")
         return Page(said.title, text, said.url, said.language)
 
     return by_trafilatura

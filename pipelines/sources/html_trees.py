@@ -18,6 +18,17 @@ _LINE_BREAKS = bytes.maketrans(b"\x0b\x0c\x1c\x1d\x1e\x1f", b"\n" * 6)  # as `da
 _DOCTYPE = re.compile(rb"\s*<\s?!\s?doctype[^<>]*>", re.IGNORECASE)
 _EMPTY_ROOT = re.compile(rb"(<html\b[^<>]*?)\s*/>", re.IGNORECASE)
 _ROOT_WITHIN_BYTES = 4096
+# Powers, charges and indices, by what they are and what they stand behind: no ordinals, no marks of notes behind words.
+_SCRIPTS = {
+    "sup": (
+        "^",
+        re.compile(r"[+\-\u2212]?\d{1,4}[+\-\u2212]?|[+\-\u2212]|\d?[nkmxyijpqT](?:[+\-\u2212]\d)?"),
+    ),
+    "sub": ("_", re.compile(r"[+\-\u2212]?\w{1,4}(?:[+\-\u2212,]\w)?")),
+}
+_BASE = re.compile(r"(?:(?<![^\W\d_])[^\W\d_]{1,3}|[\d)\]}])\Z")
+_EMPTY_LINES = re.compile(r"(?<=\n)[ \t]*(?=\n)")
+EMPTY_LINE = "\u2800"  # what stands for one in preformatted text: extractors drop those that are empty
 
 
 class Said(NamedTuple):
@@ -29,7 +40,11 @@ class Said(NamedTuple):
 
 
 def lxml_tree(page: str) -> Any:
-    """The page as an element of lxml.html, cleaned as trafilatura cleans a string; None for a page without any."""
+    """The page as an element of lxml.html, cleaned as trafilatura cleans a string; None for a page without any.
+
+    Extractors show text alone: so 10<sup>6</sup> is written 10^6 here, H<sub>2</sub>O is H_2O, and an empty line of
+    preformatted text is an `EMPTY_LINE`.
+    """
     if not page.isascii():
         page = page.replace("\ufffe", "").replace("\uffff", "")
     data = page.encode().translate(_LINE_BREAKS, _CONTROLS)
@@ -39,9 +54,40 @@ def lxml_tree(page: str) -> Any:
         data = data[: found.end(1)] + data[found.end() - 1 :]
     etree = optional_import("lxml.etree", extra="ingest")
     try:
-        return etree.fromstring(data, _parser())
+        tree = etree.fromstring(data, _parser())
     except etree.XMLSyntaxError:  # nothing but blanks and comments
         return None
+    if tree is not None:
+        _write_out(tree)
+    return tree
+
+
+def _write_out(tree: Any) -> None:
+    """What only the markup says, as text."""
+    for element in tree.iter("sup", "sub"):
+        mark, script = _SCRIPTS[element.tag]
+        text = (element.text or "").strip()
+        if len(element) == 0 and script.fullmatch(text) and _BASE.search(_text_before(element)[-4:]):
+            element.text = mark + text
+    seen = set()
+    for preformatted in tree.iter("pre"):
+        if preformatted in seen:  # within another
+            continue
+        for element in preformatted.iter():
+            if element.tag == "pre":
+                seen.add(element)
+            element.text = element.text and _EMPTY_LINES.sub(EMPTY_LINE, element.text)
+            if element is not preformatted:
+                element.tail = element.tail and _EMPTY_LINES.sub(EMPTY_LINE, element.tail)
+
+
+def _text_before(element: Any) -> str:
+    """The text right before an element, in so far as no tree has to be gone through for it."""
+    previous = element.getprevious()
+    if previous is None:
+        parent = element.getparent()
+        return (parent.text if parent is not None else "") or ""
+    return previous.tail or (previous.text if len(previous) == 0 else "") or ""
 
 
 @cache

@@ -96,6 +96,32 @@ def test_a_parsed_page_has_the_text_that_trafilatura_finds_in_the_string(page):
     assert extracted(page).text == trafilatura.extract(page, include_comments=False, fast=True)
 
 
+@pytest.mark.parametrize(
+    ("html", "text"),
+    [
+        ("10<sup>6</sup> and 10<sup>\u22126</sup>", "10^6 and 10^\u22126"),
+        ("H<sub>2</sub>SO<sub>4</sub>, SO<sub>4</sub><sup>2-</sup>", "H_2SO_4, SO_4^2-"),
+        ("<i>x</i><sub>i</sub><sup>2</sup> + (a + b)<sup>n+1</sup>", "x_i^2 + (a + b)^n+1"),
+        ("5 km<sup>2</sup>, log<sub>10</sub>, A<sup>T</sup>", "5 km^2, log_10, A^T"),
+        ("the 19<sup>th</sup>, 1<sup>st</sup>, 2<sup>e</sup>", "the 19th, 1st, 2e"),
+        ("as shown<sup>[1]</sup> here<sup>2</sup> and there.<sup>3</sup>", "as shown[1] here2 and there.3"),
+        ("so<sup><a href='#n'>4</a></sup>, Brand<sup>TM</sup>", "so4, BrandTM"),
+    ],
+)
+@pytest.mark.parametrize("extractor", ["trafilatura", "trafilatura_precision", "trafilatura_recall"])
+def test_powers_and_indices_stay_what_they_are(html, text, extractor):
+    page = extracted(
+        PAGE.replace("<h1>Tea</h1>", f"<h1>Tea</h1><p>{SENTENCES[0]} It is {html}.</p>"), extractor
+    )
+    assert f"{SENTENCES[0]} It is {text}." in page.text
+
+
+def test_empty_lines_of_preformatted_text_stay():
+    code = "def f():\n    a = 1\n\n    b = 2\n \n\n    <b>return</b>\n\n    c\n"
+    page = extracted(PAGE.replace("<h1>Tea</h1>", f"<h1>Tea</h1><p>{SENTENCES[0]}</p><pre>{code}</pre>"))
+    assert "def f():\n    a = 1\n\n    b = 2\n\n\n    return\n\n    c\n" in page.text
+
+
 @pytest.mark.parametrize("root", ["<html/>", '<html lang="en" />'])
 def test_a_root_that_ends_at_once_holds_the_page(root):
     doctype = (
