@@ -13,7 +13,7 @@ from .sources.unit import Part
 
 
 class KnownParts:
-    """The parts of files that are as they were when an earlier build cut them.
+    """The parts of files and datasets that are as they were when an earlier build cut them.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ class KnownParts:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        # For each file and way to cut it: bytes, start, end and first record of each part.
+        # For each and way to cut it: bytes, start, end and first record of each part; none of what stays whole.
         self._known: dict[str, list[list[int]]] = {}
         self._used: dict[str, list[list[int]]] = {}
         with suppress(OSError, ValueError):
@@ -33,15 +33,17 @@ class KnownParts:
         """See `sources.parts`; a file that is known is not opened."""
         if config.kind == "pydoc" or (config.kind == "files" and unit.bytes <= config.split_bytes):
             return parts(config, unit)
-        how = [config.split_bytes, config.format] if config.kind == "files" else [config.data_files]
+        how: list[object] = (
+            [config.split_bytes, config.format]
+            if config.kind == "files"
+            else [config.data_files, config.streaming, config.limit]
+        )
         key = content_key(unit.place, unit.identity, *how, reader_version(config, unit))
-        cuts = self._known.get(key) or [
-            [part.bytes, *part.part] for part in parts(config, unit) if part.part is not None
-        ]
-        if not cuts:
-            return [unit]
+        cuts = self._known.get(key)
+        if cuts is None:
+            cuts = [[part.bytes, *part.part] for part in parts(config, unit) if part.part is not None]
         self._used[key] = cuts
-        return [unit._replace(bytes=size, part=Part(*part)) for size, *part in cuts]
+        return [unit._replace(bytes=size, part=Part(*part)) for size, *part in cuts] or [unit]
 
     def save(self) -> None:
         """Keep what was asked for, and nothing else, for the next build; on a disk that takes it."""

@@ -11,6 +11,7 @@ import pytest
 
 from datastore.errors import NotFoundError
 from pipelines.document import Document
+from pipelines.known_parts import KnownParts
 from pipelines.sources import Unit, huggingface, inventory, parts, read, units
 from pipelines.sources.bookmark import Bookmark
 from pipelines.sources.huggingface import HuggingFaceSource
@@ -153,6 +154,23 @@ def test_the_shards_of_a_dataset_elsewhere_are_its_parts(shards, monkeypatch):
     ]
     limited = config.model_copy(update={"limit": 3})
     assert parts(limited, whole) == [whole]
+
+
+def test_the_hub_is_not_asked_again_which_shards_there_are(shards, tmp_path, monkeypatch):
+    config = source(dataset="parquet", data_files=str(shards / "train-*.parquet"))
+    one = source(dataset="parquet", data_files=str(shards / "train-1.parquet"))
+    monkeypatch.setattr(huggingface, "_local_files", lambda _config: [])
+    whole = Unit("train", "parquet", "")
+    first = KnownParts(tmp_path / "parts.json")
+    found = first.parts(config, whole)
+    assert len(found) == 3
+    assert first.parts(one, whole) == [whole]
+    first.save()
+
+    monkeypatch.setattr(huggingface, "_load", lambda *_: pytest.fail("the hub was asked"))
+    second = KnownParts(tmp_path / "parts.json")
+    assert second.parts(config, whole) == found
+    assert second.parts(one, whole) == [whole]
 
 
 @pytest.mark.parametrize("streaming", [True, False])
