@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 
 class Part(NamedTuple):
-    """A bounded range of one file, for a reader that can start in the middle."""
+    """A range of one file or dataset, for a reader that can start in the middle."""
 
-    start: int  # first byte, or first row group, whatever the reader splits by
+    start: int  # first byte of the content, first row group or shard, whatever the reader splits by
     end: int  # just behind the last
     first_record: (
         int  # number of the range's first record within the file, from 1: locations must not depend on ranges
