@@ -33,14 +33,14 @@ _GRAPH_EXPONENT = 0.4  # four times the rows: 1.7 to 2 times the misses
 _RECALLS = (0.90, 0.95, 0.99)
 _DEPTHS: Mapping[str, Mapping[float, tuple[int, int, int]]] = {
     "flat": {2: (15, 20, 30), 4: (10, 12, 15), 8: (9, 10, 11)},
-    "ivf_pq": {1 / 3: (212, 400, 1224), 0.5: (85, 159, 463), 1: (28, 43, 106), 2: (14, 18, 30), 4: (10, 12, 16)},
+    "ivf_pq": {1 / 3: (235, 446, 1309), 0.5: (86, 157, 471), 1: (25, 38, 78), 2: (13, 16, 24), 4: (10, 11, 13)},
     "ivf_rabitq": {1: (22, 32, 67), 2: (12, 15, 22), 3: (11, 12, 16), 4: (10, 11, 13)},
     "hnsw_sq8": {8: (9, 10, 11)},
 }  # fmt: skip
 # The power of the rows with which they grow.
 _GROWTHS: Mapping[str, Mapping[float, float]] = {
     "flat": {1: 0.1},
-    "ivf_pq": {1: 0.33, 2: 0.1},
+    "ivf_pq": {0.5: 0.41, 1: 0.3, 2: 0.14},
     "ivf_rabitq": {1: 0.2, 2: 0.1},
     "hnsw_sq8": {8: 0.1},
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -18,7 +18,10 @@ from .kmeans import nearest, sample_rows, train_centroids
 from .list_router import ListRouter, router_bytes
 
 LIST_BYTES = 24 + 160  # of faiss' record of a list, and of our view of its ordinals
-_CODEC_ROWS = 16_384  # residuals that codebooks are trained on
+_CODEC_ROWS = 16_384  # that codebooks are trained on
+
+Coder = Callable[[NDArray[np.float32], NDArray[np.int64]], NDArray[np.uint8]]
+"""(n, d) rows and the (n,) lists they are in -> (n, code bytes)."""
 
 
 class Layout(NamedTuple):
@@ -38,18 +41,23 @@ class Layout(NamedTuple):
 
 
 class Codec(Protocol):
-    """How residuals (vector minus centroid) are coded; one a family."""
+    """How the vectors of a list are coded; one a family."""
 
     def parameters(self) -> Mapping[str, int]:
         """What makes this codec again."""
 
-    def train(self, residuals: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
-        """Codebooks; empty where there is nothing to learn."""
+    def train(
+        self, rows: NDArray[np.float32], centroids: NDArray[np.float32], seed: int
+    ) -> NDArray[np.float32]:
+        """Codebooks from (n, d) rows and the centroids of their lists; empty where there is nothing to learn."""
 
     def indexes(
         self, router: Any, lists: int, metric: Metric, codebooks: NDArray[np.float32]
     ) -> tuple[Any, Any]:
         """Two faiss.IndexIVF without lists: for one query, and for a batch."""
+
+    def coder(self, index: Any, rows: NDArray[np.float32]) -> Coder:
+        """How an index of `indexes` codes vectors like the (n, d) rows."""
 
     def layout(self, dimension: int) -> Layout: ...
 
@@ -68,10 +76,11 @@ def build_lists(vectors: Vectors, folder: Path, codec: Codec, *, lists: int, see
     halves = train_centroids(vectors, lists, seed=seed).astype(np.float16)
     centroids = halves.astype(np.float32)
     rows = vectors.sample(_CODEC_ROWS, seed)
-    codebooks = codec.train(rows - centroids[nearest(rows, centroids, vectors.metric)], seed)
+    codebooks = codec.train(rows, centroids[nearest(rows, centroids, vectors.metric)], seed)
     router_codebooks = train_codebooks(centroids, half_of(vectors.dimension), 4, seed=seed)
     router = ListRouter(halves, router_codebooks, vectors.metric)
     encoder, _ = codec.indexes(router.index, lists, vectors.metric, codebooks)
+    code = codec.coder(encoder, rows)
 
     codes = np.empty((vectors.rows, encoder.code_size), dtype=np.uint8)
     numbers = np.empty(vectors.rows, dtype=np.int32)
@@ -79,9 +88,7 @@ def build_lists(vectors: Vectors, folder: Path, codec: Codec, *, lists: int, see
     for block in vectors.blocks():
         stop = start + len(block)
         assigned = nearest(block, centroids, vectors.metric)
-        encoder.encode_vectors(
-            len(block), faiss.swig_ptr(block), faiss.swig_ptr(assigned), faiss.swig_ptr(codes[start:stop])
-        )
+        codes[start:stop] = code(block, assigned)
         numbers[start:stop] = assigned
         start = stop
     sizes = np.bincount(numbers, minlength=lists)
@@ -94,6 +101,17 @@ def build_lists(vectors: Vectors, folder: Path, codec: Codec, *, lists: int, see
     np.save(folder / "sizes.npy", sizes)
     header = {"metric": vectors.metric, "codec": dict(codec.parameters())}
     (folder / "ivf.json").write_text(json.dumps(header))
+
+
+def codes_of(index: Any) -> Coder:
+    """Vectors as faiss codes them: as residuals, unless an index takes none."""
+
+    def code(rows: NDArray[np.float32], numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
+        codes = np.empty((len(rows), index.code_size), dtype=np.uint8)
+        index.encode_vectors(len(rows), faiss.swig_ptr(rows), faiss.swig_ptr(numbers), faiss.swig_ptr(codes))
+        return codes
+
+    return code
 
 
 def _write_lists(

@@ -19,7 +19,7 @@ from ...errors import UsageError
 from . import Footprint, Metric, Vectors
 from .faiss_engine import metric_type
 from .ivf import IvfIndex
-from .ivf_lists import Layout, build_lists, default_lists, lists_footprint
+from .ivf_lists import Coder, Layout, build_lists, codes_of, default_lists, lists_footprint
 
 _QUERY_BITS = 8
 
@@ -35,8 +35,16 @@ class RabitqCodec:
     def parameters(self) -> dict[str, int]:
         return asdict(self)
 
-    def train(self, residuals: NDArray[np.float32], seed: int) -> NDArray[np.float32]:  # noqa: ARG002 (codes need no codebook)
+    def train(
+        self,
+        rows: NDArray[np.float32],  # noqa: ARG002 (codes need no codebook)
+        centroids: NDArray[np.float32],  # noqa: ARG002
+        seed: int,  # noqa: ARG002
+    ) -> NDArray[np.float32]:
         return np.empty(0, dtype=np.float32)
+
+    def coder(self, index: Any, rows: NDArray[np.float32]) -> Coder:  # noqa: ARG002 (all are coded alike)
+        return codes_of(index)
 
     def indexes(
         self,
