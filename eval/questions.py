@@ -44,7 +44,10 @@ def read_questions(
     path = Path(path)
     file = find_file(path)
     if file is None:
-        raise NotFoundError(f"there are no questions at {path}", hint="give a .jsonl or .jsonl.gz file")
+        hint = "give a .jsonl or .jsonl.gz file"
+        if str(path) in TASKS:
+            hint = f"{path} is a task: write {path}=PATH, where its questions lie"
+        raise NotFoundError(f"there are no questions at {path}", hint=hint)
     name = task or file.name.removesuffix(".gz").removesuffix(".jsonl")
     for number, (place, record) in enumerate(read_records(file)):
         item = str(next((record[field] for field in ID_FIELDS if field in record), number))

@@ -12,11 +12,12 @@ from pathlib import Path
 
 from datastore import UsageError
 from datastore.decontamination import Question
-from datastore.encoders import load_encoder
 from datastore.files import writer_lock
 
 from .account import BuildReport, Clock
+from .check import faults
 from .corpus import changed_inputs, find_inputs, kept_corpus, read_again, read_corpus
+from .decontaminate import prepare_matcher
 from .executors import ExecutorName, open_executor
 from .progress import Progress, silent
 from .recipe import Recipe, make_recipe
@@ -75,10 +76,11 @@ def build(
         raise UsageError("where should the store go?", hint="add --out FOLDER, or `out:` to the recipe")
     store = named.expanduser().resolve()  # workers may run in another folder
     check_target(store, recipe, replace=replace)
-    inputs = find_inputs(store / "work", recipe, reread=reread)
     clock = Clock()
-    load_encoder(recipe.encoder)
+    for fault in faults(recipe):
+        raise fault
     clock.lap("load encoder")
+    inputs = find_inputs(store / "work", recipe, reread=reread)
     store.mkdir(parents=True, exist_ok=True)
     with writer_lock(store), open_executor(executor, workers, address) as runner:
         recipe_changes, input_changes = recipe_differences(store, recipe), changed_inputs(store, inputs.tasks)
@@ -86,6 +88,7 @@ def build(
         if reread:
             shutil.rmtree(store / "work" / "read", ignore_errors=True)
         make_folders(store)
+        matcher = prepare_matcher(recipe, questions, store / "work")
         corpus = read_corpus(store / "work", inputs, runner, progress, recipe.max_failure_share)
         clock.lap("read")
         by_key = {task.key: task for task in inputs.tasks}
@@ -93,7 +96,7 @@ def build(
             store, recipe, runner, progress, lambda shards: read_again(corpus, by_key, shards, runner)
         )
         report = bring(
-            site, corpus, clock, questions, executor, repair=repair, prune_missing=prune_missing, keep=keep
+            site, corpus, clock, matcher, executor, repair=repair, prune_missing=prune_missing, keep=keep
         )
     return dataclasses.replace(
         report, store=named, recipe_changes=recipe_changes, input_changes=input_changes
@@ -142,7 +145,8 @@ def refilter(
         keep: Keep = (
             "stages" if all((site.work / shard.file).exists() for shard in corpus.shards) else "scores"
         )
-        return bring(site, corpus, Clock(), questions, executor, repair=False, prune_missing=False, keep=keep)
+        matcher = prepare_matcher(recipe, questions, site.work)
+        return bring(site, corpus, Clock(), matcher, executor, repair=False, prune_missing=False, keep=keep)
 
 
 def _refuse_missing(store: Path, wanted: Sequence[tuple[Shard, int]]) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from datastore import UsageError
 from datastore.decontamination import (
     DecontaminationConfig,
     Leak,
@@ -19,6 +20,8 @@ from datastore.decontamination import (
     build_matcher,
     open_matcher,
 )
+
+from .recipe import Recipe
 
 REPORT = pa.schema(
     [
@@ -44,6 +47,26 @@ def prepare_questions(questions: Iterable[Question], config: DecontaminationConf
     matcher = build_matcher(questions, config)
     folder = work / "questions" / matcher.key
     return open_matcher(folder) if folder.exists() else matcher.save(folder)
+
+
+def prepare_matcher(recipe: Recipe, questions: Iterable[Question], work: Path) -> Matcher | None:
+    """The questions that no passage of a recipe's store may give away.
+
+    Raises
+    ------
+    UsageError
+        If there is none, and the recipe asks for decontamination.
+    """
+    if recipe.decontaminate is None:
+        return None
+    rule = DecontaminationConfig.model_validate(recipe.decontaminate.model_dump(exclude={"questions"}))
+    matcher = prepare_questions(questions, rule, work)
+    if not len(matcher.names):
+        raise UsageError(
+            "the recipe asks for decontamination, and there is no question to compare with",
+            hint="give build(…, questions=…) what decontaminate.questions names",
+        )
+    return matcher
 
 
 @lru_cache(maxsize=1)

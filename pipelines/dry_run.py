@@ -6,37 +6,24 @@ source that cannot be sampled here they come from what its publisher states.
 
 from __future__ import annotations
 
-import json
-import time
-import zlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from itertools import islice
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from datastore import CompendiaError, Encoder, EncoderConfig
+from datastore import CompendiaError, Encoder, EncoderConfig, UsageError
+from datastore.decontamination import Question
 from datastore.encoders import load_encoder
 from datastore.planning.sizing import StorePlan, plan_store
-from datastore.segment import Passage
-from datastore.text import normalise
 
-from .chunk import Chunk, chunk_documents
+from .check import faults, question_fault
 from .corpus import known_units
-from .document import Document
-from .dry_run_features import FeatureCost, feature_costs
-from .filters import rules, score_texts
+from .dry_run_sample import Sample, take_sample
 from .recipe import Recipe
-from .sources import SourceConfig, Unit, inventory, read
+from .sources import SourceConfig, Unit, inventory
 from .sources.files import Skipped
 
-_SAMPLE_DOCUMENTS = 100
-_SAMPLE_UNITS = 4
-_EMBEDDED = 32
 _WORDS_PER_PASSAGE = 200  # of a source that cannot be sampled and states no passages (CompactDS has 205)
-# Bytes of markup around a byte of text, by what stands in a file's name; of others it is little.
-_MARKUP = {".warc": 30.0, ".htm": 10.0, ".xml": 1.6}
-_COMPRESSED = (".gz", ".zst", ".bz2", ".parquet")
 
 
 class SourcePlan(NamedTuple):
@@ -65,6 +52,8 @@ class DryRun(NamedTuple):
     dimension: int | None
     store: StorePlan | None  # None: the number of passages or the dimension is not known
     exact_bytes: int  # on disk besides: vectors of a second encoder, as far as its dimension is known
+    faults: list[str]  # what the build would stop at before it reads
+    not_subtracted: list[str]  # what drops documents or passages and is not in the estimates
 
     @property
     def passages(self) -> int | None:
@@ -80,8 +69,8 @@ class DryRun(NamedTuple):
         return total
 
 
-def dry_run(recipe: Recipe, store: Path | None) -> DryRun:
-    """Plan a build into `store`, or into a new one.
+def dry_run(recipe: Recipe, store: Path | None, questions: Iterable[Question] = ()) -> DryRun:
+    """Plan a build into `store`, or into a new one; `questions` as of `build`.
 
     Raises
     ------
@@ -90,11 +79,16 @@ def dry_run(recipe: Recipe, store: Path | None) -> DryRun:
     OverBudgetError
         If the index would not fit the recipe's `index.ram_bytes`.
     """
-    encoder, dimension = _encoder(recipe)
+    found_faults = [*faults(recipe, fetch=False)]
+    if (fault := question_fault(questions)) is not None:
+        found_faults.append(fault)
+    encoder, dimension, why = _encoder(recipe)
     known = {} if store is None else known_units(store)
     found = {source.name: inventory(source) for source in recipe.rooted_sources()}
     sources = [
-        _plan_source(recipe, source, found[source.name].units, found[source.name].skipped, known, encoder)
+        _plan_source(
+            recipe, source, found[source.name].units, found[source.name].skipped, known, encoder or why
+        )
         for source in recipe.rooted_sources()
     ]
     here = {(name, unit.name) for name, inventory in found.items() for unit in inventory.units}
@@ -105,7 +99,16 @@ def dry_run(recipe: Recipe, store: Path | None) -> DryRun:
         )
         for source in sources
     )
-    plan = DryRun(sources, shards, len(known.keys() - here), dimension, None, 0)
+    plan = DryRun(
+        sources,
+        shards,
+        len(known.keys() - here),
+        dimension,
+        None,
+        0,
+        [*map(str, found_faults)],
+        _not_subtracted(recipe),
+    )
     if not plan.passages or dimension is None:
         return plan
     second = recipe.exact_encoder
@@ -115,13 +118,21 @@ def dry_run(recipe: Recipe, store: Path | None) -> DryRun:
     )
 
 
-def _encoder(recipe: Recipe) -> tuple[Encoder | None, int | None]:
-    """The encoder, or what the recipe says of it where it cannot be loaded here; and its vectors' dimension."""
+def _encoder(recipe: Recipe) -> tuple[Encoder | None, int | None, str]:
+    """The encoder, its vectors' dimension or what the recipe says of it, and why it cannot be loaded here."""
     try:
         encoder = load_encoder(recipe.encoder, fetch=False)
+    except UsageError as error:
+        return None, None, error.message
     except CompendiaError:
-        return None, recipe.encoder.dimension
-    return encoder, encoder.fingerprint.dimension
+        return None, recipe.encoder.dimension, f"the encoder {recipe.encoder.model} cannot be loaded here"
+    return encoder, encoder.fingerprint.dimension, ""
+
+
+def _not_subtracted(recipe: Recipe) -> list[str]:
+    """Of all documents together, so that a sample cannot tell."""
+    copies = {"exact": ["copies"], "near": ["copies and near-copies"], "none": []}[recipe.deduplicate]
+    return [*copies, *(["passages that give away questions"] if recipe.decontaminate else [])]
 
 
 def _dimension_of(config: EncoderConfig) -> int:
@@ -134,32 +145,23 @@ def _dimension_of(config: EncoderConfig) -> int:
         return 0
 
 
-class _Sample(NamedTuple):
-    """What the first documents of a source came to."""
-
-    documents: int
-    bytes: int  # of input; 0: not known
-    kept: int
-    passages: int
-    seconds: float
-    features: Sequence[FeatureCost]
-
-
 def _plan_source(
     recipe: Recipe,
     source: SourceConfig,
     units: Sequence[Unit],
     skipped: Mapping[str, Skipped],
     known: Mapping[tuple[str, str], str],
-    encoder: Encoder | None,
+    encoder: Encoder | str,
 ) -> SourcePlan:
     stated = source.expected
     size = sum(unit.bytes for unit in units)
     sample, why = _try_sample(recipe, source, units, encoder)
     documents = stated.documents if stated else None
-    if sample and sample.documents and size and sample.bytes:
+    if sample and sample.one_each:
+        documents = round(len(units) / sample.units * sample.documents)
+    elif sample and sample.documents and size and sample.bytes:
         documents = max(sample.documents, round(size / sample.bytes * sample.documents))
-    elif sample and documents is None and sample.documents < _SAMPLE_DOCUMENTS:
+    elif sample and documents is None and sample.is_all:
         documents = sample.documents
     if documents is not None and source.limit is not None:
         documents = min(documents, source.limit)
@@ -193,83 +195,12 @@ def _plan_source(
 
 
 def _try_sample(
-    recipe: Recipe, source: SourceConfig, units: Sequence[Unit], encoder: Encoder | None
-) -> tuple[_Sample | None, str]:
-    """The sample, or why there is none."""
-    if encoder is None:
-        return None, f"the encoder {recipe.encoder.model} cannot be loaded here"
+    recipe: Recipe, source: SourceConfig, units: Sequence[Unit], encoder: Encoder | str
+) -> tuple[Sample | None, str]:
+    """The sample, or why there is none; in place of an encoder may stand why that is not here."""
+    if isinstance(encoder, str):
+        return None, encoder
     try:
-        return _take_sample(recipe, source, units, encoder), "nothing in it can be read"
+        return take_sample(recipe, source, units, encoder), "nothing in it can be read"
     except CompendiaError as error:  # no network, a package that is missing
         return None, str(error).splitlines()[0]
-
-
-def _take_sample(recipe: Recipe, source: SourceConfig, units: Sequence[Unit], encoder: Encoder) -> _Sample:
-    """The first documents of some units, spread over all of them, through every stage."""
-    started = time.perf_counter()
-    step = max(1, len(units) // _SAMPLE_UNITS)
-    chosen = units[::step][:_SAMPLE_UNITS]
-    documents: list[Document] = []
-    read_bytes = 0.0
-    for unit in chosen:
-        share = _SAMPLE_DOCUMENTS // len(chosen)
-        items = [*islice(read(source, unit), share + 1)]
-        here = [item for item in items[:share] if isinstance(item, Document)]
-        documents += here
-        if len(items) <= share:
-            read_bytes += unit.bytes
-        else:
-            read_bytes += _input_bytes(unit, here)
-    texts = [normalise(document.text) for document in documents]
-    filters = recipe.filters_of(source.name)
-    metadata = [json.dumps(dict(document.metadata), default=str) for document in documents]
-    scored = score_texts(texts, metadata, filters)
-    dropped = [any(bool(rule.drops(scored.scores)[i]) for rule in rules(filters)) for i in range(len(texts))]
-    kept = [i for i in range(len(texts)) if not dropped[i]]
-    chunks = chunk_documents(
-        [documents[i].title for i in kept], [scored.texts[i] for i in kept], encoder, recipe.chunk
-    )
-    inputs = [chunk.input for of_one in chunks for chunk in of_one]
-    around = time.perf_counter() - started
-    started = time.perf_counter()
-    embedded = inputs[:: max(1, len(inputs) // _EMBEDDED)][:_EMBEDDED]
-    encoder.encode_passages(embedded, truncate=True)
-    embedding = (time.perf_counter() - started) / max(1, len(embedded)) * len(inputs)
-    costs = feature_costs(recipe.rooted_features(), _passages(documents, scored.texts, kept, chunks))
-    making = sum(cost.seconds for cost in costs) * len(inputs)
-    return _Sample(
-        len(documents), round(read_bytes), len(kept), len(inputs), around + embedding + making, costs
-    )
-
-
-def _passages(
-    documents: Sequence[Document],
-    texts: Sequence[str],
-    kept: Sequence[int],
-    chunks: Sequence[Sequence[Chunk]],
-) -> list[Passage]:
-    return [
-        Passage(
-            f"{documents[i].id}#{ordinal}",
-            documents[i].id,
-            "",
-            documents[i].title,
-            ordinal,
-            chunk.start,
-            chunk.end,
-            texts[i][chunk.start : chunk.end],
-            documents[i].metadata,
-        )
-        for i, of_one in zip(kept, chunks, strict=True)
-        for ordinal, chunk in enumerate(of_one)
-    ]
-
-
-def _input_bytes(unit: Unit, documents: Sequence[Document]) -> float:
-    """About how many bytes of a file some of its documents take up."""
-    texts = "".join(document.text for document in documents).encode()
-    name = unit.name.lower()
-    markup = next((factor for part, factor in _MARKUP.items() if part in name), 1.15)
-    if name.endswith(_COMPRESSED):
-        return len(zlib.compress(texts)) * (markup if markup < 2 else 0.7 * markup)
-    return len(texts) * markup

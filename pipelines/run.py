@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -10,10 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from datastore import UsageError
 from datastore.changes.features import publish_features
 from datastore.changes.write import segment_entry
-from datastore.decontamination import DecontaminationConfig, Matcher, Question
+from datastore.decontamination import Matcher
 from datastore.encoders import load_encoder
 from datastore.features import feature_folder
 from datastore.files import content_key
@@ -23,7 +22,6 @@ from datastore.manifest import FORMAT, FeatureEntry, SegmentEntry
 from .account import BuildReport, Clock, funnels_of, keep_models, nothing_left, write_account, write_leaks
 from .corpus import Corpus
 from .decide import Decision, decide
-from .decontaminate import prepare_questions
 from .executors import Executor, ExecutorName
 from .filters import score_settings
 from .near import near_copies
@@ -58,7 +56,7 @@ def bring(
     site: Site,
     corpus: Corpus,
     clock: Clock,
-    questions: Iterable[Question],
+    matcher: Matcher | None,
     executor: ExecutorName,
     *,
     repair: bool,
@@ -71,7 +69,6 @@ def bring(
     clock.lap("score")
     decision = _decide(site, shards)
     clock.lap("decide")
-    matcher = _matcher(site, questions)
     settings = _passage_settings(recipe, matcher)
     start = StartingPoint(store, recipe, settings, repair=repair)
     kept = decision.kept()
@@ -157,21 +154,6 @@ def _decide(site: Site, shards: Sequence[ScoredShard]) -> Decision:
         exact_duplicates=recipe.deduplicate != "none",
         near_duplicates=copies if recipe.near is not None else None,
     )
-
-
-def _matcher(site: Site, questions: Iterable[Question]) -> Matcher | None:
-    """The questions that no passage may give away."""
-    config = site.recipe.decontaminate
-    if config is None:
-        return None
-    rule = DecontaminationConfig.model_validate(config.model_dump(exclude={"questions"}))
-    matcher = prepare_questions(questions, rule, site.work)
-    if not len(matcher.names):
-        raise UsageError(
-            "the recipe asks for decontamination, and there is no question to compare with",
-            hint="give build(…, questions=…) what decontaminate.questions names",
-        )
-    return matcher
 
 
 def _passage_settings(recipe: Recipe, matcher: Matcher | None) -> str:

@@ -114,7 +114,7 @@ def build(
             raise datastore.UsageError(f"there is no {name} {value!r}", hint=", ".join(known))
     resolved = _recipe(pipelines, datastore, recipe, settings or [])
     if dry:
-        print_plan(pipelines.dry_run(resolved, out or resolved.out), as_json=as_json)
+        print_plan(pipelines.dry_run(resolved, out or resolved.out, questions_of(resolved)), as_json=as_json)
         return
     report: BuildReport = pipelines.build(
         resolved,

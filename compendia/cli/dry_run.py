@@ -28,6 +28,8 @@ def print_plan(plan: DryRun, *, as_json: bool) -> None:
                 "dimension": plan.dimension,
                 "exact_bytes": plan.exact_bytes,
                 "feature_bytes": plan.feature_bytes,
+                "faults": plan.faults,
+                "not_subtracted": plan.not_subtracted,
                 "store": asdict(plan.store) if plan.store else None,
             }
         )
@@ -60,7 +62,8 @@ def print_plan(plan: DryRun, *, as_json: bool) -> None:
         family = plan.store.index.family if plan.store.index else "none, the vectors are scanned"
         typer.echo(
             f"index: {family}; {human_bytes(ram)} of RAM, {human_bytes(disk)} on disk, "
-            f"built in {human_seconds(sum(plan.store.build_s.values()))}"
+            f"built in {human_seconds(sum(plan.store.build_s.values()))} "
+            f"with at most {human_bytes(plan.store.build_ram_bytes)} of RAM"
         )
     if plan.exact_bytes:
         typer.echo(f"vectors of the second encoder: {human_bytes(plan.exact_bytes)} on disk besides")
@@ -70,6 +73,10 @@ def print_plan(plan: DryRun, *, as_json: bool) -> None:
     times = [source.seconds for source in plan.sources if source.seconds is not None]
     if times:
         typer.echo(f"one worker: {human_seconds(sum(times))} for the sources that could be sampled")
+    if plan.not_subtracted:
+        typer.echo(f"not subtracted: {' and '.join(plan.not_subtracted)}, which only the whole corpus tells")
+    for fault in plan.faults:
+        typer.echo(f"note: the build would stop: {fault}")
 
 
 def _about(count: int | None) -> str:

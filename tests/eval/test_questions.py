@@ -142,3 +142,8 @@ def test_plain_files_are_read_and_nearly_all_are_used(test_data):
 
     assert len(questions) == 651 + 2529 + 1221
     assert len(build_matcher(questions).names) > 0.9 * len(questions)
+
+
+def test_a_task_alone_is_told_apart_from_a_file():
+    with pytest.raises(NotFoundError, match="write mmlu=PATH"):
+        list(parse_questions("mmlu"))
