@@ -31,7 +31,7 @@ VERSIONS: dict[Format, int] = {
     "markdown": 1,
     "html": 2,
     "warc": 2,
-    "mediawiki": 1,
+    "mediawiki": 2,
     "stackexchange": 1,
     "latex": 2,
     "pdf": 1,

@@ -16,7 +16,7 @@ from .bookmark import END, Bookmark
 from .compression import DAMAGE, is_out_of_reach, open_binary, open_decompressed
 from .records import SAMPLE_CHARS
 from .unit import Part, Unit
-from .wikitext import OTHER_WIKIS, Site, read_wikitext
+from .wikitext import LISTED_SECTIONS, OTHER_WIKIS, REDIRECT, Site, read_wikitext
 from .xml_pieces import SAMPLE_BYTES, Cutter, Piece
 
 _GAP_BYTES = 1 << 20
@@ -29,15 +29,7 @@ class MediaWikiOptions(BaseModel):
 
     namespaces: tuple[int, ...] = Field(default=(0,), description="0: articles")
     drop_sections: tuple[str, ...] = Field(
-        default=(
-            "citations",
-            "external links",
-            "footnotes",
-            "further reading",
-            "notes",
-            "references",
-            "see also",
-        ),
+        default=LISTED_SECTIONS,
         description="Sections left out with all that is below them, by their heading in lower case",
     )
     max_links: int = Field(
@@ -154,7 +146,7 @@ def _read_piece(
         yield reject("invalid_xml", "a page without an id")
     elif namespace not in map(str, options.namespaces):
         yield reject("other_namespace", f"namespace {namespace}", page_id, title)
-    elif page.find("redirect") is not None or re.match(r"\s*#redirect\b", wikitext, re.IGNORECASE):
+    elif page.find("redirect") is not None or REDIRECT.match(wikitext):
         yield reject("redirect", "the page leads to another", page_id, title)
     elif model != "wikitext":
         yield reject("not_wikitext", f"content model {model}", page_id, title)

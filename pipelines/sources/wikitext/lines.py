@@ -6,6 +6,8 @@ import html
 import re
 from collections.abc import Collection
 
+from .languages import first_variants
+
 _HEADING = re.compile(r"(={1,6})(.+?)\1[ \t]*\Z")
 
 
@@ -14,7 +16,7 @@ def text_of_lines(text: str, drop_sections: Collection[str]) -> str:
     text = re.sub(r"\[(?:https?:|ftp:|mailto:|//)[^\s\[\]]*[ \t]*([^\[\]\n]*)\]", r"\1", text)
     text = html.unescape(re.sub(r"'{2,5}|__[A-Z]+__", "", text)).replace("\xa0", " ")
     # What a template that was left out leaves behind: `Tea (, Chinese: cha)`, `Tea ()`.
-    text = re.sub(r"\([\s,;]*\)", "", text)
+    text = re.sub(r"\([\s,;]*\)|\uff08[\s\uff0c\u3001\uff1b]*\uff09", "", first_variants(text))
     text = re.sub(r"\((?:[ ]?[,;])+[ ]*", "(", text)
     lines: list[str] = []
     headings: list[int] = []  # levels of headings at the end of `lines`, with nothing below them so far

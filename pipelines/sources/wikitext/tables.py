@@ -29,12 +29,28 @@ BREAKS = _words("blockquote br center dd div dl dt hr li ol p poem table tr ul")
 # Templates that show their first argument, or their last; `_` stands for a space of their names.
 FIRST = _words(
     "abbr tooltip vanchor visible_anchor val flag flagu flagcountry ill interlanguage_link quote blockquote quotation "
-    "cquote quote_box sic sub"
+    "cquote quote_box sic sub citazione цитата ruby nihongo le 仮リンク "
+    # Words in a language that the template names: `{{enS|tea}}`.
+    "ars des els ens frs hes jas las rus zhs"
 )
 LAST = _words(
     "lang transl transliteration nowrap nobr small smaller big larger em strong math mvar var angbr mono code "
-    "not_a_typo proper_name nihongo2"
+    "not_a_typo proper_name nihongo2 langue tsl"
 )
+# Templates that show so many arguments, one behind the other.
+JOINED = {
+    **dict.fromkeys(_words("unit\u00e9 unit\u00e0 unidad unidade fmtn num nombre число"), 2),
+    **dict.fromkeys(_words("date date- fecha data"), 3),
+}
+CURRENCIES = {
+    "us$": "US$",
+    "usd": "US$",
+    "gbp": "\u00a3",
+    "\u00a3": "\u00a3",
+    "euro": "\u20ac",
+    "eur": "\u20ac",
+    "\u20ac": "\u20ac",
+}
 SIGNS = {
     "!": "|",
     "'s": "'s",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from .tables import FIRST, LAST, RANGES, SIGNS
+from .tables import CURRENCIES, FIRST, JOINED, LAST, RANGES, SIGNS
 
 
 def template_text(arguments: Sequence[str]) -> str:
@@ -22,12 +22,20 @@ def template_text(arguments: Sequence[str]) -> str:
         return of_a_function
     if not values:
         return ""
-    if name in FIRST:
+    if name in FIRST or name.startswith("link-"):
         return values[0]
     if name in LAST or name.startswith("lang-"):
         return values[0] if name.startswith("lang-") else values[-1]
+    if name in JOINED:
+        return " ".join(filter(None, values[: JOINED[name]]))
+    if name in CURRENCIES:
+        return CURRENCIES[name] + values[0]
     match name:
-        case "convert" | "cvt":
+        case "langx":
+            return values[1] if len(values) > 1 else ""
+        case "h\u00f6he":
+            return f"{values[0]} m"
+        case "convert" | "cvt" | "convertir":
             end = next(
                 (i for i, one in enumerate(values) if not (re.match(r"[-\u2212]?\d", one) or one in RANGES)),
                 0,

@@ -161,6 +161,16 @@ def test_of_several_revisions_the_last_is_read(tmp_path):
         ),
         ("Tea ({{lang-zh|茶}}; {{IPA|x}}), Cha ({{IPA|y}}), T ({{x}}; a)", "Tea (茶), Cha, T (a)"),
         ("{{quote|text=It is good.|author=Me}}", "It is good."),
+        (
+            "{{unité|10|km}}, {{nombre|1200|habitants}}, {{Date|14|juillet|1789|en France}}, {{Höhe|2962|DE-NHN}}",
+            "10 km, 1200 habitants, 14 juillet 1789, 2962 m",
+        ),
+        ("{{langx|ru|чай|chay|tea}}, {{langue|en|tea}}, {{enS|cup}}, {{US$|5}}", "чай, tea, cup, US$5"),
+        ("{{link-en|茶道|Way of tea}}、{{仮リンク|茶|en|Tea}}\uff08{{x}}、{{y}}\uff09", "茶道、茶"),
+        (
+            "-{H|zh-cn:内存; zh-tw:記憶體;}-茶-{zh-hans:计算机; zh-hant:電腦}--{A|zh-cn:甲;zh-tw:乙}--{乾}-, a -{b",
+            "茶计算机甲乾, a -{b",
+        ),
         ("* one\n** two\n# three\n: four\n; five\n----\n*", "- one\n- two\n- three\nfour\nfive"),
         ('{| class="wikitable"\n! Head\n|-\n| cell || [[x]] {{y}}\n{|\n| inner\n|}\n|}\nText', "Text"),
         (
@@ -185,6 +195,32 @@ def test_headings_keep_their_level_and_empty_or_unwanted_sections_go(tmp_path):
     assert plain(tmp_path, wikitext) == "Lead.\n\n## History\n\n### China\n\nOld.\n\n## Use\n\nDrink."
     kept = plain(tmp_path, wikitext, drop_sections=["history"])
     assert kept == "Lead.\n\n## See also\n\n- Coffee\n\n### More\n\nx\n\n## Use\n\nDrink."
+
+
+@pytest.mark.parametrize(
+    "heading",
+    [
+        "Einzelnachweise",
+        "Voir aussi",
+        "V\u00e9ase tambi\u00e9n",
+        "Collegamenti esterni",
+        "Ver tamb\u00e9m",
+        "Zie ook",
+        "См. также",
+        "參考文獻",
+        "関連項目",
+        "Linki zewn\u0119trzne",
+    ],
+)
+def test_sections_that_list_references_go_in_other_languages(tmp_path, heading):
+    assert plain(tmp_path, f"Lead.\n== {heading} ==\n* [[Coffee]]\n== Tee ==\nx") == "Lead.\n\n## Tee\n\nx"
+
+
+@pytest.mark.parametrize(
+    "word", ["REDIRECT", "WEITERLEITUNG", "redirecci\u00f3n", "ПЕРЕНАПРАВЛЕНИЕ", "重定向", "転送", "PATRZ"]
+)
+def test_a_redirect_is_known_by_its_word_in_other_languages(tmp_path, word):
+    assert plain(tmp_path, f"#{word} [[Tea]]") == "redirect"
 
 
 def test_links_are_titles_in_order_each_once_and_bounded(tmp_path):
@@ -287,7 +323,7 @@ def test_a_page_that_breaks_the_rules_is_set_aside(tmp_path, monkeypatch):
 
 HOSTILE = [
     "{{", "[[", "}}", "]]", "[[a|", "{{a|", "\n{|", "\n|}", "<ref>", "<math>", "<nowiki>", "<!--", "[http://a ",
-    "'", "=", "\n== ", " ", "(", "( ", ",", "\n*", "&", "&#", "<a", "</", "__A", "{{{", "[[File:", "(;", "\n\n", "|",
+    "'", "=", "\n== ", " ", "(", "( ", ",", "\n*", "&", "&#", "<a", "</", "__A", "{{{", "[[File:", "(;", "\n\n", "|", "-{", "-{a|",
 ]  # fmt: skip
 
 
