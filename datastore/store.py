@@ -34,6 +34,7 @@ from .segment import StoredType
 from .snapshot import Snapshot, hold_version
 
 _DEFAULT_RECALL = 0.95
+_LEAST_FLOAT16_DIMENSION = 16
 
 Queries = str | Sequence[str] | Sequence[Sequence[float]] | NDArray[np.floating[Any]]
 
@@ -110,7 +111,7 @@ class Datastore:
         dimension: int | None = None,
         encoder: EncoderConfig | str | None = None,
         metric: Metric = "cosine",
-        vectors: StoredType = "float16",
+        vectors: StoredType | None = None,
         calibration_queries: NDArray[np.floating[Any]] | None = None,
         index: IndexConfig | None = None,
         features: Sequence[str | dict[str, Any]] = ("bm25",),
@@ -122,7 +123,8 @@ class Datastore:
         metric
             `cosine`: vectors are stored at length one; `inner_product`; `l2`: scores are negative squared distances.
         vectors
-            How exact vectors are stored.
+            How exact vectors are stored: `float16` by default, `float32` below 16 dimensions. In so few, neighbours are
+            nearer to each other than a float16 is exact (of 20,000 rows in 2 dimensions it gives .17 of the true ten).
         calibration_queries
             (n, dimension) queries like those to come: the recall of an index is measured with them.
         index
@@ -143,10 +145,10 @@ class Datastore:
             )
         for name, value, known in (
             ("metric", metric, ("cosine", "inner_product", "l2")),
-            ("vectors", vectors, ("float16", "float32")),
+            ("vectors", vectors, (None, "float16", "float32")),
         ):
             if value not in known:
-                raise UsageError(f"{name} must be one of {', '.join(known)}, got {value!r}")
+                raise UsageError(f"{name} must be one of {', '.join(filter(None, known))}, got {value!r}")
         stored = None
         if encoder is not None:
             config = EncoderConfig(model=encoder) if isinstance(encoder, str) else encoder
@@ -163,7 +165,7 @@ class Datastore:
             path,
             dimension=dimension,
             metric=metric,
-            dtype=vectors,
+            dtype=vectors or ("float16" if dimension >= _LEAST_FLOAT16_DIMENSION else "float32"),
             encoder=stored,
             index=index or IndexConfig(),
             calibration_queries=calibration_queries,

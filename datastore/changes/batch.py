@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -75,7 +77,7 @@ def check_rows(
     ------
     UsageError
         If vectors are not (n, dimension) numbers, there are more or fewer ids, texts or metadata than vectors, or
-        metadata is no list and no table.
+        metadata is no list and no table, or a table with two columns of one name.
     """
     vector_array(vectors, dimension)
     if metadata is not None and not isinstance(metadata, pa.Table | Sequence | np.ndarray):
@@ -83,6 +85,13 @@ def check_rows(
             f"metadata must be a list of one record a row, or a pyarrow.Table, got a {type(metadata).__name__}",
             hint="metadata=[{'year': 2020}, …]; of a pandas frame: pyarrow.Table.from_pandas(frame)",
         )
+    if isinstance(metadata, pa.Table):
+        twice = [name for name, count in Counter(metadata.column_names).items() if count > 1]
+        if twice:
+            raise UsageError(
+                f"metadata has several columns {twice[0]!r}",
+                hint="metadata=table.rename_columns([…]), or drop one",
+            )
     for name, values in (("ids", ids), ("texts", texts), ("metadata", metadata)):
         if values is not None and len(values) != len(vectors):
             raise UsageError(f"{len(vectors)} vectors but {len(values)} {name}")
@@ -140,9 +149,10 @@ def _passage(passage_id: str, text: str, record: Any, row: int) -> Passage:
     """A row as a passage. Metadata may name its document_id, source, title and ordinal; the rest is kept as it is."""
     if not isinstance(record, Mapping) or not all(isinstance(key, str) for key in record):
         raise UsageError(f"metadata of row {row} must map strings to values, got {record!r:.80}")
-    own = {key: _plain(value) for key, value in record.items() if key in FILTER_COLUMNS and value is not None}
-    rest = {key: _plain(value) for key, value in record.items() if key not in FILTER_COLUMNS}
     try:
+        plain = {key: _plain(value) for key, value in record.items()}
+        own = {key: value for key, value in plain.items() if key in FILTER_COLUMNS and value is not None}
+        rest = {key: value for key, value in plain.items() if key not in FILTER_COLUMNS}
         json.dumps([own, rest], ensure_ascii=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise UsageError(
@@ -167,9 +177,15 @@ def _passage(passage_id: str, text: str, record: Any, row: int) -> Passage:
 
 
 def _plain(value: Any) -> Any:
-    """Numbers and arrays of NumPy as Python's, dates as ISO text; whatever else stays."""
+    """Numbers and arrays of NumPy as Python's, dates as ISO text, numbers that are not finite as None; the rest stays."""
     if isinstance(value, np.generic | np.ndarray):
         value = value.tolist()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
     if hasattr(value, "isoformat"):
         return value.isoformat()
     return value

@@ -301,6 +301,10 @@ def bad(row: int, value: Any, count: int = 4) -> np.ndarray:
         ({"metadata": [{}, {"ordinal": "1"}, {}, {}]}, "ordinal of row 1"),
         ({"metadata": [{}, {"ordinal": 2**31}, {}, {}]}, "ordinal of row 1"),
         ({"metadata": [{}, {"passage_id": "other"}, {}, {}]}, "row 1 has another passage_id"),
+        (
+            {"metadata": pa.Table.from_arrays([pa.array([1] * 4), pa.array([2] * 4)], ["year", "year"])},
+            "metadata has several columns 'year'",
+        ),
     ],
 )
 def test_a_bad_row_is_named_and_nothing_is_added(store, arguments, message):
@@ -316,11 +320,29 @@ def test_a_bad_row_is_named_and_nothing_is_added(store, arguments, message):
     assert verify(store.path) == []
 
 
+def test_a_number_that_is_none_is_stored_as_null(store):
+    store.add(
+        vectors(3),
+        ids=list("abc"),
+        metadata=[
+            {"weight": float("nan"), "nested": {"list": [1.5, float("inf")]}, "of numpy": np.float32("nan")},
+            {"weight": float("-inf"), "pair": (1, float("nan"))},
+            {"weight": 2.5, "of numpy": np.array([1.0, np.nan])},
+        ],
+    )
+
+    first, second, third = (hit.metadata for hit in store.get_by_ids(list("abc")))
+
+    assert first == {"weight": None, "nested": {"list": [1.5, None]}, "of numpy": None}
+    assert (second, third) == ({"weight": None, "pair": [1, None]}, {"weight": 2.5, "of numpy": [1.0, None]})
+    assert [hit.passage_id for hit in store.search(vectors(1), where="weight IS NOT NULL")[0]] == ["c"]
+
+
 @pytest.mark.parametrize(
     ("metric", "value"), [("inner_product", 70_000.0), ("l2", 1e6), ("inner_product", 1e-9)]
 )
 def test_what_float16_cannot_hold_is_refused(tmp_path, metric, value):
-    store = Datastore.create(tmp_path / "half", dimension=DIMENSION, metric=metric)
+    store = Datastore.create(tmp_path / "half", dimension=DIMENSION, metric=metric, vectors="float16")
     with pytest.raises(UsageError, match=r"row 1 .* does not fit float16") as caught:
         store.add(bad(1, value))
     assert "float32" in caught.value.hint
@@ -370,6 +392,25 @@ def test_rows_of_most_unlike_lengths_are_found_as_promised(tmp_path, metric, fam
     scores = -((asked**2).sum(1)[:, None] - 2 * products + (wide**2).sum(1)) if metric == "l2" else products
     np.testing.assert_array_equal(np.sort(true), np.sort(np.argsort(-scores, axis=1)[:, :10]))
     assert np.mean([np.isin(some, best).mean() for some, best in zip(found, true, strict=True)]) >= 0.93
+
+
+@pytest.mark.parametrize("dimension", [1, 2, 3, 15, 16, 384])
+def test_the_default_type_keeps_the_order_of_neighbours(tmp_path, dimension):
+    generator = np.random.default_rng(0)
+    rows, queries = generator.standard_normal((1_900, dimension)), generator.standard_normal((50, dimension))
+    store = Datastore.create(tmp_path / "s", dimension=dimension, features=())
+    store.add(rows)
+
+    found = store.search(queries)
+
+    lengths = np.linalg.norm(rows, axis=1), np.linalg.norm(queries, axis=1)[:, None]
+    cosines = queries @ rows.T / lengths[0] / lengths[1]
+    best = -np.sort(-cosines, axis=1)[:, :10]
+    np.testing.assert_allclose(
+        np.take_along_axis(cosines, found.rows, axis=1), best, atol=1e-6 if dimension < 16 else 2e-3
+    )
+    np.testing.assert_allclose(found.scores, best, atol=1e-6 if dimension < 16 else 2e-3)
+    assert store.manifest.dtype == ("float32" if dimension < 16 else "float16")
 
 
 @pytest.mark.parametrize("value", [0, np.nan])
