@@ -34,7 +34,7 @@ VERSIONS: dict[Format, int] = {
     "mediawiki": 2,
     "stackexchange": 1,
     "latex": 2,
-    "pdf": 1,
+    "pdf": 2,
     "compactds": 2,
 }
 

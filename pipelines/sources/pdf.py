@@ -22,6 +22,7 @@ from .text import read_whole
 from .unit import Unit
 
 _EDGE_LINES = 3  # at the top and at the bottom of a page, where headers and footers stand
+_NEAR_PAGES = 4  # before and behind a page: two or more of its own side
 _FEWEST_PAGES = 3  # on fewer nothing is known to repeat
 _WIDE_CHARACTERS = 40  # columns narrower than this are lists, verse or tables: their lines are kept
 _LIGATURES = str.maketrans(
@@ -163,13 +164,22 @@ def _read(pypdf: Any, data: bytes, unit: Unit, max_bytes: int, options: PdfOptio
 
 
 def _without_running_lines(pages: Sequence[Sequence[str]]) -> list[list[str]]:
-    """Pages without the lines that stand, but for their numbers, at the edge of more than half of them."""
-    filled = [[line for line in page if line] for page in pages]
-    edges = [{_shape(line) for line in page[:_EDGE_LINES] + page[-_EDGE_LINES:]} for page in filled]
-    counts = Counter(shape for shapes in edges for shape in shapes)
-    running = {shape for shape, count in counts.items() if count >= _FEWEST_PAGES and count > len(pages) / 2}
+    """Pages without the lines that stand, but for their numbers, at the edge of more than half of them.
+
+    And without those that stand at one and the same place of three neighbouring pages: heads change by chapter, and from
+    left to right.
+    """
+    edges = [_edges([line for line in page if line]) for page in pages]
+    counts = Counter(shape for edge in edges for shape in {shape for _, shape in edge})
+    throughout = {
+        shape for shape, count in counts.items() if count >= _FEWEST_PAGES and count > len(pages) / 2
+    }
     kept = []
-    for page in pages:
+    for number, page in enumerate(pages):
+        near = Counter(
+            line for edge in edges[max(0, number - _NEAR_PAGES) : number + _NEAR_PAGES + 1] for line in edge
+        )
+        running = throughout | {shape for (_, shape), count in near.items() if count >= _FEWEST_PAGES}
         lines = list(page)
         for step in (1, -1):
             for _ in range(_EDGE_LINES):
@@ -179,6 +189,14 @@ def _without_running_lines(pages: Sequence[Sequence[str]]) -> list[list[str]]:
                 del lines[edge]
         kept.append(lines)
     return kept
+
+
+def _edges(lines: Sequence[str]) -> set[tuple[int, str]]:
+    """The lines at the top and the bottom of a page but for their numbers, with their places from there."""
+    top = {(place, _shape(line)) for place, line in enumerate(lines[:_EDGE_LINES])}
+    return top | {
+        (-place, _shape(line)) for place, line in enumerate(lines[: -_EDGE_LINES - 1 : -1], start=1)
+    }
 
 
 def _shape(line: str) -> str:

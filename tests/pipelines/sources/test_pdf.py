@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import zlib
@@ -100,6 +101,28 @@ def test_running_headers_and_page_numbers_are_left_out_and_repeated_text_is_not(
     assert text.count("Body of page") == 4
     two = read(tmp_path, pdf(*pages[:2])).text
     assert two.count("A History of Tea") == 2  # two pages do not tell a header from a text
+
+
+def test_heads_that_change_by_chapter_and_side_are_left_out_and_near_copies_are_not(tmp_path):
+    chapters = ["Leaves", "Water", "Cups", "Sugar", "Milk"]
+    numbers = [0, 1, 2, 3, 4, 5, 6, 7]
+    pages = [
+        [
+            f"{8 * i + n} Of Tea" if n % 2 else f"{chapter} {8 * i + n}",
+            *LINES,
+            f"Page {word(8 * i + n)} about {chapter}." if n else f"Notice. {chapter} begin.",
+        ]
+        for i, chapter in enumerate(chapters)
+        for n in numbers
+    ]
+    text = read(tmp_path, pdf(*pages)).text
+    assert not re.search(r"Of Tea|(?:Leaves|Water|Cups|Sugar|Milk) \d", text)
+    assert text.count("about") == 35
+    assert text.count("Notice.") == 5
+
+
+def word(number: int) -> str:
+    return "".join("abcdefghij"[int(digit)] for digit in str(number))
 
 
 @pytest.mark.parametrize(
