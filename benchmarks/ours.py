@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
-from engines import COARSE_CODES, FINE_CODES, Point, Propose, Setup
+from engines import Point, Propose, Setup
 from measure import K, Search
 from numpy.typing import NDArray
 
@@ -46,8 +46,38 @@ SETUPS = {
         [Point(0, count) for count in (20, 30, 40, 60, 80, 100, 150)],
         rescored=True,
     ),
-    "Compendia ivf_pq d/2": Setup({"family": "ivf_pq"}, FINE_CODES, rescored=True),
-    "Compendia ivf_pq d/4": Setup({"family": "ivf_pq", "subquantizers": 96}, COARSE_CODES, rescored=True),
+    "Compendia ivf_pq d/2": Setup(
+        {"family": "ivf_pq"},
+        [
+            Point(8, 15),
+            Point(16, 20),
+            Point(32, 20),
+            Point(64, 30),
+            Point(96, 30),
+            Point(128, 40),
+            Point(256, 40),
+            Point(384, 50),
+            Point(512, 60),
+            Point(512, 100),
+        ],
+        rescored=True,
+    ),
+    "Compendia ivf_pq d/4": Setup(
+        {"family": "ivf_pq", "subquantizers": 96},
+        [
+            Point(8, 40),
+            Point(16, 60),
+            Point(32, 80),
+            Point(64, 120),
+            Point(96, 150),
+            Point(128, 150),
+            Point(256, 200),
+            Point(384, 300),
+            Point(512, 300),
+            Point(512, 600),
+        ],
+        rescored=True,
+    ),
     "Compendia ivf_rabitq 1 bit": Setup(
         {"family": "ivf_rabitq", "bits": 1},
         [
@@ -77,6 +107,11 @@ SETUPS = {
     "Compendia hnsw_sq8": Setup(
         {"family": "hnsw_sq8"},
         [Point(16, 12), Point(32, 12), Point(64, 12), Point(128, 15), Point(256, 15), Point(512, 20)],
+        rescored=True,
+    ),
+    "Compendia hnsw_sq8, PCA 5/6": Setup(
+        {"family": "hnsw_sq8", "reduction": _FIVE_SIXTHS},
+        [Point(16, 12), Point(32, 12), Point(64, 13), Point(128, 16), Point(256, 16), Point(512, 24)],
         rescored=True,
     ),
     "Compendia hnsw_sq8, PCA 2/3": Setup(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ from plot import plot_peers
 IMAGE = Path(__file__).parents[1] / "docs" / "design" / "images" / "peers.svg"
 _BATCHES = (1, 64)
 _ROUND_S = 1.0
+# A peer beats a point of ours that is no smaller and finds no more than this allows, if it is faster.
+_BYTES_FACTOR, _RECALL_LESS = 1.05, 0.002
 
 Results = dict[str, dict[str, Any]]
 
@@ -124,39 +126,32 @@ def flatten(results: Results, batch: int) -> list[dict[str, Any]]:
     ]
 
 
-def frontier(points: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The points that no other beats in bytes, recall and speed at once."""
-    points = list(points)
-
-    def beaten(point: dict[str, Any], by: dict[str, Any]) -> bool:
-        pairs = [
-            (by["speed"], point["speed"]),
-            (by["recall"], point["recall"]),
-            (point["bytes"], by["bytes"]),
-        ]
-        return all(a >= b for a, b in pairs) and any(a > b for a, b in pairs)
-
-    return [point for point in points if not any(beaten(point, other) for other in points)]
+def beats(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether a point is faster than another with no more than 1.05 times the bytes and a recall no more than .002 less."""
+    return bool(
+        one["speed"] > other["speed"]
+        and one["bytes"] <= other["bytes"] * _BYTES_FACTOR
+        and one["recall"] >= other["recall"] - _RECALL_LESS
+    )
 
 
 def comparisons(results: Results, batch: int) -> list[str]:
-    """Each peer point that beats a point of our frontier, in words."""
+    """Each peer's point that beats one of ours and that none of ours beats, in words."""
     points = flatten(results, batch)
-    if not any(point["ours"] for point in points):
+    own = [point for point in points if point["ours"]]
+    if not own:
         return [f"batch {batch}: nothing of ours has been measured at this size"]
     lines = []
-    for own in frontier(point for point in points if point["ours"]):
-        rivals = [p for p in points if not p["ours"] and p["recall"] >= own["recall"] - 0.002]
-        faster = [p for p in rivals if p["bytes"] <= own["bytes"] * 1.05 and p["speed"] > own["speed"]]
-        smaller = [p for p in rivals if p["bytes"] * 1.05 < own["bytes"] and p["speed"] >= own["speed"]]
-        for what, found in (("faster", faster), ("smaller", smaller)):
-            if found:
-                best = max(found, key=lambda point: point["speed"])
-                lines.append(
-                    f"batch {batch}: {best['name']} is {what} than {own['name']}: "
-                    f"{best['speed']:.0f} against {own['speed']:.0f} queries/s, recall {best['recall']:.4f} against "
-                    f"{own['recall']:.4f}, {best['bytes']:.0f} against {own['bytes']:.0f} bytes/vector"
-                )
+    for peer in points:
+        beaten = [point for point in own if beats(peer, point)]
+        if peer["ours"] or not beaten or any(beats(point, peer) for point in own):
+            continue
+        nearest = max(beaten, key=lambda point: point["speed"])
+        lines.append(
+            f"batch {batch}: {peer['name']} beats {nearest['name']}: "
+            f"{peer['speed']:.0f} against {nearest['speed']:.0f} queries/s, recall {peer['recall']:.4f} against "
+            f"{nearest['recall']:.4f}, {peer['bytes']:.0f} against {nearest['bytes']:.0f} bytes/vector"
+        )
     return lines
 
 
@@ -219,7 +214,7 @@ def main() -> None:
     print(table(everything))
     lines = [line for batch in _BATCHES for line in comparisons(everything, batch)]
     print(
-        "\nPeers that beat a point of ours (faster at bytes <= ours x 1.05, or smaller at our speed; recall >= ours - .002):"
+        "\nPeers that beat a point of ours (faster, bytes <= ours x 1.05, recall >= ours - .002) and are beaten by none:"
     )
     print("\n".join(lines) or "none")
 

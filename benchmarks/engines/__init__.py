@@ -39,29 +39,6 @@ class Point(NamedTuple):
     candidates: int  # rows that the engine proposes
 
 
-# Sweeps of lists probed: the same for our inverted lists and for the bare engine beside them.
-FINE_CODES = [
-    Point(8, 20),
-    Point(16, 30),
-    Point(32, 30),
-    Point(64, 40),
-    Point(128, 50),
-    Point(256, 60),
-    Point(512, 80),
-    Point(512, 160),
-]
-COARSE_CODES = [
-    Point(8, 80),
-    Point(16, 120),
-    Point(32, 150),
-    Point(64, 300),
-    Point(128, 400),
-    Point(256, 500),
-    Point(512, 800),
-    Point(512, 1600),
-]
-
-
 class Setup(NamedTuple):
     parameters: Mapping[str, Any]
     points: Sequence[Point]

@@ -8,14 +8,35 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from . import COARSE_CODES, FINE_CODES, Point, Propose, Setup, lists_for
+from . import Point, Propose, Setup, lists_for
 from .faiss_files import fill, read
 
 PACKAGES = ("faiss",)
 
+_FINE_CODES = [
+    Point(8, 20),
+    Point(16, 30),
+    Point(32, 30),
+    Point(64, 40),
+    Point(128, 50),
+    Point(256, 60),
+    Point(512, 80),
+    Point(512, 160),
+]
+_COARSE_CODES = [
+    Point(8, 80),
+    Point(16, 120),
+    Point(32, 150),
+    Point(64, 300),
+    Point(128, 400),
+    Point(256, 500),
+    Point(512, 800),
+    Point(512, 1600),
+]
+
 SETUPS = {
-    "faiss IVF-PQ d/2 IP": Setup({"divisor": 2, "metric": "inner_product"}, FINE_CODES, rescored=True),
-    "faiss IVF-PQ d/4 IP": Setup({"divisor": 4, "metric": "inner_product"}, COARSE_CODES, rescored=True),
+    "faiss IVF-PQ d/2 IP": Setup({"divisor": 2, "metric": "inner_product"}, _FINE_CODES, rescored=True),
+    "faiss IVF-PQ d/4 IP": Setup({"divisor": 4, "metric": "inner_product"}, _COARSE_CODES, rescored=True),
     # As the factory string gives it: residuals and L2.
     "faiss IVF-PQ d/2 L2": Setup(
         {"divisor": 2, "metric": "l2"},
