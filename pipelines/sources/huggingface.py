@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
 import xxhash
@@ -100,12 +100,11 @@ def parts(config: HuggingFaceSource, unit: Unit) -> list[Unit]:
         return [unit]
     datasets = optional_import("datasets", extra="ingest")
     with _quiet(datasets):
-        shards = _load(config, datasets).num_shards
-    return (
-        [unit._replace(bytes=_SHARD_BYTES, part=Part(i, i + 1, 1)) for i in range(shards)]
-        if shards > 1
-        else [unit]
-    )
+        shards = _load(config, datasets).rows.num_shards
+    if shards < 2:
+        return [unit]
+    # A part's end is how many shards there are: so that reading sees when the hub has others meanwhile.
+    return [unit._replace(bytes=_SHARD_BYTES, part=Part(i, shards, 1)) for i in range(shards)]
 
 
 def _identity(config: HuggingFaceSource, files: Iterable[Path]) -> str:
@@ -119,18 +118,15 @@ def _identity(config: HuggingFaceSource, files: Iterable[Path]) -> str:
 
 
 def _files_of_split(config: HuggingFaceSource) -> list[Path]:
-    """The files that are the shards of a local split, in order; none where shards and files are not the same."""
+    """See `_Split`; none of a split that cannot be loaded, as reading will say."""
     if not config.streaming:
         return []
     try:
         datasets = optional_import("datasets", extra="ingest")
         with _quiet(datasets):
-            shards = _load(config, datasets).num_shards
-            files = _builder(config, datasets).config.data_files or {}
-    except CompendiaError:  # reading says so
+            return _load(config, datasets).files
+    except CompendiaError:
         return []
-    found = [Path(name) for name in files.get(config.split, ())]
-    return found if len(found) == shards and all(path.is_file() for path in found) else []
 
 
 @contextmanager
@@ -151,20 +147,26 @@ def _quiet(datasets: Any) -> Iterator[None]:
             datasets.enable_progress_bars()
 
 
-def _builder(config: HuggingFaceSource, datasets: Any) -> Any:
+class _Split(NamedTuple):
+    rows: Any  # datasets.IterableDataset, or a Dataset
+    files: list[
+        Path
+    ]  # those that are its shards, in order; none where they are not local, or shards are something else
+
+
+def _load(config: HuggingFaceSource, datasets: Any) -> _Split:
     data_files = list(config.data_files) if isinstance(config.data_files, tuple) else config.data_files
-    return datasets.load_dataset_builder(
-        config.dataset, config.config, revision=config.revision, data_files=data_files
-    )
-
-
-def _load(config: HuggingFaceSource, datasets: Any) -> Any:
     try:
-        builder = _builder(config, datasets)
-        if config.streaming:
-            return builder.as_streaming_dataset(split=config.split)
-        builder.download_and_prepare()
-        return builder.as_dataset(split=config.split)
+        builder = datasets.load_dataset_builder(
+            config.dataset, config.config, revision=config.revision, data_files=data_files
+        )
+        if not config.streaming:
+            builder.download_and_prepare()
+            return _Split(builder.as_dataset(split=config.split), [])
+        rows = builder.as_streaming_dataset(split=config.split)
+        files = [Path(name) for name in (builder.config.data_files or {}).get(config.split, ())]
+        are_shards = len(files) == rows.num_shards and all(path.is_file() for path in files)
+        return _Split(rows, files if are_shards else [])
     except (OSError, EOFError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise NotFoundError(
@@ -184,19 +186,24 @@ def read(
     Raises
     ------
     NotFoundError
-        If the dataset cannot be loaded.
+        If the dataset cannot be loaded, or has other files than when its units were listed.
     MissingPackageError
         If datasets is not installed.
     """
     datasets = optional_import("datasets", extra="ingest")
     part = unit.part or Part(0, END, 1)
     with _quiet(datasets):
-        dataset = _load(config, datasets)
-        if unit.place != config.dataset:
-            shard = _files_of_split(config).index(Path(unit.place))
+        dataset, files = _load(config, datasets)
+        is_file, is_shard = unit.place != config.dataset, part.end != END
+        if (is_file and Path(unit.place) not in files) or (is_shard and part.end != dataset.num_shards):
+            raise NotFoundError(
+                f"source {config.name}: the files of {config.dataset!r} are not those that were listed",
+                hint="build again with --reread; on the hub, `revision: <commit>` keeps a dataset as it is",
+            )
+        if is_file or is_shard:
+            shard = files.index(Path(unit.place)) if is_file else part.start
             dataset = dataset.shard(num_shards=dataset.num_shards, index=shard, contiguous=True)
-        elif part.end != END:
-            dataset = dataset.shard(num_shards=dataset.num_shards, index=part.start, contiguous=True)
+        if is_shard:
             unit = unit._replace(name=f"{unit.name}/{part.start:05d}")
         # As Arrow: images and sound stay undecoded.
         batches = dataset.with_format("arrow").iter(batch_size=ROWS_PER_BATCH)

@@ -4,6 +4,7 @@ import dataclasses
 import gzip
 import json
 import os
+import shutil
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -144,14 +145,17 @@ def test_the_shards_of_a_dataset_elsewhere_are_its_parts(shards, monkeypatch):
     assert (only.name, only.part) == (whole.name, None)
     found = parts(config, whole)
     assert [(unit.name, unit.part) for unit in found] == [
-        ("train", Part(0, 1, 1)),
-        ("train", Part(1, 2, 1)),
+        ("train", Part(0, 3, 1)),
+        ("train", Part(1, 3, 1)),
         ("train", Part(2, 3, 1)),
     ]
     assert list(read(config, found[1]))[599] == Document("1-599", "", "t", {}, "train/00001:600")
     assert [item.id for unit in found for item in read(config, unit)] == [
         item.id for item in read(config, whole)
     ]
+    shutil.copy(shards / "train-0.parquet", shards / "train-3.parquet")
+    with pytest.raises(NotFoundError, match=r"not those that were listed\n  build again with --reread"):
+        list(read(config, found[1]))
     limited = config.model_copy(update={"limit": 3})
     assert parts(limited, whole) == [whole]
 
