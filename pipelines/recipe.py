@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -16,7 +16,7 @@ from pydantic import (
     field_validator,
 )
 
-from datastore import EncoderConfig
+from datastore import EncoderConfig, UsageError
 from datastore.decontamination import DecontaminationConfig
 from datastore.files import content_key
 from datastore.index.config import IndexConfig
@@ -187,5 +187,30 @@ def make_recipe(
     """A recipe from plain data with the same overrides and errors as `load_recipe`."""
     given = os.environ if environment is None else environment
     override_from(data, given, ENVIRONMENT_PREFIX, example=_EXAMPLE)
+    for setting in settings:
+        _check_place(setting.partition("=")[0])
     override(data, settings, example=_EXAMPLE)
     return validated(Recipe, data, origin)
+
+
+def _check_place(key: str) -> None:
+    """Refuse `deduplicate.min_jaccard`, which goes into a value, with the key that ends like it."""
+    parent, _, last = key.rpartition(".")
+    leaves = dict(_leaves(Recipe))
+    if parent not in leaves or get_origin(leaves[parent]) in (dict, tuple) or leaves[parent] is Any:
+        return
+    alike = [known for known in leaves if known.rpartition(".")[2] == last]
+    if alike:
+        meant = ", ".join(f'"{known}"' for known in alike)
+        raise UsageError(f"unknown key {key!r}: {parent} is a value", hint=f"did you mean {meant}?")
+
+
+def _leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys of values with their types; lists of models are values."""
+    for name, field in model.model_fields.items():
+        inner = [field.annotation, *get_args(field.annotation)]
+        models = [one for one in inner if isinstance(one, type) and issubclass(one, BaseModel)]
+        if models and get_origin(field.annotation) is not tuple:
+            yield from _leaves(models[0], f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", field.annotation

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from datastore import Datastore
 
 SCHEMA = "compendia.add/1"
+_SHOWN = 5
 
 
 def add(
@@ -40,9 +41,9 @@ def add(
     datastore = require("datastore")
     records = _read(datastore, rows)
     with datastore.Datastore.open(store) as opened:
-        given = len(records)
+        left_out: list[tuple[str, str]] = []
         if not copies and not upsert:
-            records = _without_copies(opened, records)
+            records, left_out = _without_copies(opened, records)
         write = opened.upsert if upsert else opened.add
         ids = (
             write(
@@ -55,30 +56,43 @@ def add(
             else []
         )
         version, passages = opened.version, len(opened)
-    skipped = given - len(ids)
     if as_json:
-        counts = {"version": version, "added": len(ids), "skipped": skipped, "passages": passages}
-        print_json({"schema": SCHEMA, **counts})
+        counts = {"version": version, "added": len(ids), "skipped": len(left_out), "passages": passages}
+        print_json({"schema": SCHEMA, **counts, "resembles": dict(left_out)})
         return
-    if skipped:
+    if left_out:
         typer.echo(
-            f"{skipped:,} rows left out: their texts are in the store; --copies adds them all the same"
+            f"{len(left_out):,} rows left out: the store has their texts, or nearly the same; "
+            "--copies adds them all the same"
         )
+        for row, document in left_out[:_SHOWN]:
+            typer.echo(f"  {row} resembles the document {document}")
+        if len(left_out) > _SHOWN:
+            typer.echo(f"  and {len(left_out) - _SHOWN:,} more")
     typer.echo(f"{len(ids):,} rows added: {store} is at version {version}, {passages:,} passages")
 
 
-def _without_copies(store: Datastore, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows whose text the store does not have, by the rule of the recipe that built it."""
+def _without_copies(
+    store: Datastore, records: list[dict[str, Any]]
+) -> tuple[list[dict[str, Any]], list[tuple[str, str]]]:
+    """The rows whose text the store does not have, by the rule of the recipe that built it.
+
+    And of the others the id, or the number where there is none, with the id of the document that each resembles.
+    """
     from .._folders import require
 
     pipelines = require("pipelines")
     if store.manifest.build is None or not all(isinstance(record.get("text"), str) for record in records):
-        return records
+        return records, []
     recipe = pipelines.recipe_of(store.path)
     if recipe.deduplicate == "none":
-        return records
+        return records, []
     found = pipelines.copies_in_store(store, [record["text"] for record in records], recipe.near)
-    return [record for record, copy in zip(records, found, strict=True) if copy is None]
+    rows = [*enumerate(zip(records, found, strict=True), start=1)]
+    left_out = [
+        (str(record.get("id", f"row {row}")), copy) for row, (record, copy) in rows if copy is not None
+    ]
+    return [record for _, (record, copy) in rows if copy is None], left_out
 
 
 def _read(datastore: Any, path: Path) -> list[dict[str, Any]]:

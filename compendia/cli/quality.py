@@ -9,6 +9,7 @@ import typer
 from .output import Json, print_json
 
 SCHEMA = "compendia.quality.train/1"
+_POOR_AUC = 0.7
 
 app = typer.Typer(
     help="A quality classifier of one's own, for filters.quality of a recipe.", no_args_is_help=True
@@ -46,6 +47,12 @@ def train(
 
     if out.suffix != ".safetensors":
         raise datastore.UsageError(f"a quality model is a .safetensors file, not {out.name}")
+    both = {path.resolve() for path in positive} & {path.resolve() for path in negative}
+    if both:
+        raise datastore.UsageError(
+            f"{min(both)} is both positive and negative: there is nothing to tell apart",
+            hint="name good samples with --positive, bad ones with --negative",
+        )
     trained = quality_training.train(
         {str(path): quality_training.read_texts(path) for path in positive},
         {str(path): quality_training.read_texts(path) for path in negative},
@@ -67,5 +74,13 @@ def train(
         )
         return
     typer.echo(f"{out}: {content_hash}")
-    if held_out is not None:
-        typer.echo(f"AUC {held_out} on documents kept out of the training; other sources will score lower")
+    if held_out is None:
+        typer.echo(
+            "no AUC: every tenth document is kept out of the training, and a side has none of enough words"
+        )
+        return
+    typer.echo(f"AUC {held_out} on documents kept out of the training; other sources will score lower")
+    if held_out < _POOR_AUC:
+        typer.echo(
+            f"WARNING: it hardly tells good from bad (a guess has 0.5, below {_POOR_AUC} is of little use)"
+        )

@@ -120,7 +120,8 @@ def test_add_does_not_bring_in_what_is_there(recipe, tmp_path):
 
     done = compendia("add", tmp_path / "store", rows)
 
-    assert "1 rows left out: their texts are in the store" in done.stdout
+    assert "1 rows left out: the store has their texts, or nearly the same" in done.stdout
+    assert "  a resembles the document note-30.txt\n" in done.stdout
     assert "1 rows added" in done.stdout
     added = json.loads(compendia("add", tmp_path / "store", rows, "--upsert", "--copies", "--json").stdout)
     assert (added["added"], added["skipped"]) == (2, 0)

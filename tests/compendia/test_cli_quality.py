@@ -75,3 +75,19 @@ def test_what_cannot_be_trained_on_is_refused(invoke, samples, tmp_path):
         outcome = invoke("quality", "train", *arguments)
         assert (outcome.code, message in outcome.err) == (code, True), outcome.err
     assert not out.exists()
+
+
+def test_samples_that_cannot_be_told_apart_are_refused_or_warned_of(invoke, samples, tmp_path):
+    books, out = samples[1], tmp_path / "q.safetensors"
+    same = invoke("quality", "train", "--positive", books, "--negative", books, "--out", out)
+    assert (same.code, "is both positive and negative" in same.err) == (2, True)
+    copy = tmp_path / "copy.jsonl"
+    copy.write_text(books.read_text())
+    alike = invoke("quality", "train", "--positive", books, "--negative", copy, "--out", out)
+    assert (alike.code, "WARNING: it hardly tells good from bad" in alike.out) == (0, True)
+
+
+def test_too_few_samples_give_no_auc_and_it_is_said(invoke, samples, tmp_path):
+    (tmp_path / "few.jsonl").write_text(json.dumps({"text": GOOD * 5}))
+    few = ("--positive", tmp_path / "few.jsonl", *samples[2:])
+    assert "no AUC: every tenth document" in invoke("quality", "train", *few, "--out", "q.safetensors").out

@@ -54,6 +54,7 @@ def test_settings_reach_into_sources_by_name_or_number():
         ("sources=[]", "sources"),
         ("chunk", "cannot read the setting 'chunk'"),
         ("name.x=1", "does not name a key"),
+        ("deduplicate.min_jaccard=0.9", 'did you mean "near_duplicates.min_jaccard"?'),
         ("chunk.max_tokens=[", "is not YAML"),
     ],
 )
