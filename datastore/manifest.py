@@ -16,6 +16,7 @@ from .index.dense.vectors import Metric
 
 FORMAT = 2
 _MOST_DIGITS = 15  # of a version
+_CHECKSUM = "checksum"  # `content_key` of all else in the file
 # One plain name: no separators, no parent folder, nothing hidden. A manifest may come from a stranger.
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=128)]
@@ -195,7 +196,7 @@ def read_manifest(store: Path, version: int | None = None) -> Manifest:
     NotFoundError
         If there is no store at this path.
     IntegrityError
-        If the manifest is missing, malformed, or of a newer format than this code reads.
+        If the manifest is missing, malformed, not what was written, or of a newer format than this code reads.
     """
     if version is None:
         version = current_version(store)
@@ -216,15 +217,18 @@ def read_manifest(store: Path, version: int | None = None) -> Manifest:
             if found > FORMAT
             else "build the store again, into a new folder",
         )
+    # Manifests of earlier stores have none.
+    stated = raw.pop(_CHECKSUM, None) if isinstance(raw, dict) else None
+    hint = "build the store again, into a new folder"
     try:
-        return Manifest.model_validate(raw)
+        manifest = Manifest.model_validate(raw)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise IntegrityError(
-            f"{path} is not a manifest: {where}: {first['msg']}",
-            hint="build the store again, into a new folder",
-        ) from error
+        raise IntegrityError(f"{path} is not a manifest: {where}: {first['msg']}", hint=hint) from error
+    if stated is not None and stated != content_key(raw):
+        raise IntegrityError(f"{path} has another checksum than when it was written", hint=hint)
+    return manifest
 
 
 def commit(store: Path, manifest: Manifest) -> None:
@@ -232,7 +236,9 @@ def commit(store: Path, manifest: Manifest) -> None:
     folder = store / "versions"
     folder.mkdir(parents=True, exist_ok=True)
     crash_point("before_manifest_rename")
-    write_durably(manifest_path(store, manifest.version), manifest.model_dump_json(indent=1).encode())
+    content = manifest.model_dump(mode="json")
+    data = json.dumps({**content, _CHECKSUM: content_key(content)}, ensure_ascii=False, indent=1).encode()
+    write_durably(manifest_path(store, manifest.version), data)
     crash_point("after_manifest_rename")
     write_durably(store / "CURRENT", f"{manifest.version}\n".encode("ascii"))
     fsync(store)

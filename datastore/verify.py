@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from .catalog import open_exact_vectors
 from .changes.fold import read_queries
 from .encoders import load_encoder
-from .errors import CompendiaError, MissingPackageError, NotFoundError, UsageError
+from .errors import CompendiaError, IntegrityError, MissingPackageError, NotFoundError, UsageError
 from .files import checksum
 from .kinds import check_fingerprint
 from .lookup import hash_ids
-from .manifest import FileEntry, Manifest
+from .manifest import FileEntry, Manifest, read_manifest, versions
 from .recall.calibration import RecallRow, recall_report
 from .recall.calibration_queries import perturbed_rows
 from .request import query_vectors
@@ -34,7 +34,7 @@ _PERTURBED_ROWS = 200
 def verify(path: Path, *, on_note: Callable[[str], None] | None = None) -> list[str]:
     """One line a fault; empty when the current version is whole.
 
-    Checked: each file's size and checksum, that passage ids are unique, that vectors have length one, that the
+    Checked: the manifest of every version that is kept, each file's size and checksum, that passage ids are unique, that vectors have length one, that the
     index finds a sample of the store's own vectors, and that its encoders are those that made them. `on_note` is
     called with a line for each encoder that cannot be loaded here without the network, and is not checked therefore.
 
@@ -45,7 +45,7 @@ def verify(path: Path, *, on_note: Callable[[str], None] | None = None) -> list[
     """
     manifest, hold = hold_version(path, None)  # a writer may go on, and prune what is read here
     try:
-        faults = list(_file_faults(path, manifest))
+        faults = [*_manifest_faults(path, manifest.version), *_file_faults(path, manifest)]
         # What the files' contents say means nothing while the files themselves are wrong.
         faults = faults or list(_content_faults(path, manifest.version))
         return [*faults, *_encoder_faults(manifest, on_note)]
@@ -100,6 +100,18 @@ def remove_damaged(path: Path, manifest: Manifest, *, checksums: bool) -> set[st
             shutil.rmtree(path / folder, ignore_errors=True)
             damaged.add(Path(folder).name)
     return damaged
+
+
+def _manifest_faults(path: Path, current: int) -> Iterator[str]:
+    """Of earlier versions, which `rollback` and `open(version=…)` would read."""
+    for version in versions(path):
+        if version >= current:  # beyond it, none was committed
+            return
+        try:
+            read_manifest(path, version)
+        except IntegrityError as error:
+            if version in versions(path):  # it may be pruned meanwhile
+                yield error.message
 
 
 def _file_faults(path: Path, manifest: Manifest) -> Iterator[str]:

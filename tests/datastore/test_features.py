@@ -110,6 +110,7 @@ def test_what_was_damaged_is_described_as_it_is_made_again(store):
     store.add_index("bm25")
     path = manifest_path(store.path, store.version)
     manifest = json.loads(path.read_bytes())
+    del manifest["checksum"]
     (files,) = manifest["segments"][0]["features"].values()
     files["lengths.npy"]["checksum"] = "of an encoder that rounds otherwise"
     path.write_text(json.dumps(manifest))
@@ -193,6 +194,7 @@ def test_an_index_made_by_other_code_is_not_added_to(store):
     store.add_index("bm25")
     path = manifest_path(store.path, store.version)
     manifest = json.loads(path.read_bytes())
+    del manifest["checksum"]
     old_id = read_manifest(store.path).features[0].id
     manifest["features"][0]["fingerprint"]["analysis"] = "of another version"
     path.write_text(json.dumps(manifest))

@@ -1,18 +1,20 @@
-"""Faults that no checksum shows: files that are as they were written, and were written wrong."""
+"""Faults that no file's checksum shows: manifests that were edited, and files that were written wrong."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 from typer.testing import CliRunner
 
 from compendia.cli import app
-from datastore import EncoderConfig, verify
+from datastore import Datastore, EncoderConfig, IntegrityError, verify
 from datastore.changes.fold import fold
 from datastore.changes.write import SegmentCounts, commit_next, publish_segment
 from datastore.encoders import load_encoder
-from datastore.manifest import Manifest, StoredEncoder, read_manifest
+from datastore.manifest import Manifest, StoredEncoder, manifest_path, read_manifest
 from datastore.segment import EXACT_VECTORS_FILE, Passage, write_passages, write_vectors
 
 HASHING = EncoderConfig(model="hashing")
@@ -81,6 +83,53 @@ def test_an_index_over_other_vectors(tmp_path):
 
     assert " does not find " in fault
     assert fault.endswith(" of 20 of the store's own vectors")
+
+
+@pytest.fixture
+def three_versions(tmp_path) -> Path:
+    with Datastore.create(tmp_path / "s", dimension=4, features=()) as store:
+        store.add(np.eye(4), ids=list("abcd"))
+        store.delete(["a"])
+    return tmp_path / "s"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda manifest: manifest["segments"][0].update(documents=3),
+        lambda manifest: manifest["segments"][0].update(deletes=None),
+        lambda manifest: manifest.update(parent=1),
+        lambda manifest: manifest.update(metric="l2"),
+        lambda manifest: manifest.update(checksum="0" * 32),
+    ],
+)
+def test_a_manifest_that_was_edited_is_refused_and_one_without_a_checksum_read(three_versions, change):
+    file = manifest_path(three_versions, 3)
+    written = json.loads(file.read_text())
+    edited = json.loads(file.read_text())
+    change(edited)
+    file.write_text(json.dumps(edited))
+
+    with pytest.raises(IntegrityError, match="has another checksum than when it was written"):
+        Datastore.open(three_versions)
+
+    del written["checksum"]  # as earlier stores are
+    file.write_text(json.dumps(written))
+    assert len(Datastore.open(three_versions)) == 3
+    assert verify(three_versions) == []
+
+
+@pytest.mark.parametrize("content", ["", "{", None])
+def test_manifests_of_earlier_versions_are_verified(three_versions, content):
+    file = manifest_path(three_versions, 2)
+    file.write_text(
+        file.read_text().replace('"documents": 4', '"documents": 5') if content is None else content
+    )
+
+    (fault,) = verify(three_versions)
+
+    assert "00000002.json" in fault
+    assert len(Datastore.open(three_versions)) == 3
 
 
 def with_encoder(path: Path, config: EncoderConfig = HASHING, **changed: object) -> Path:
