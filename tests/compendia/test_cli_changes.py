@@ -45,6 +45,7 @@ def test_add_takes_texts_and_refuses_an_id_twice(invoke, store, tmp_path):
         "added": 1,
         "skipped": 0,
         "passages": 4,
+        "resembles": {},
     }
     again = invoke("add", store, rows)
     assert (again.code, "first 'sea'" in again.err, "--upsert" in again.err or "upsert" in again.err) == (
