@@ -46,7 +46,9 @@ def check_request(
         effort = integer("effort", effort, at_least=1)
     if isinstance(recall, bool) or not isinstance(recall, _NUMBERS) or not 0 < recall <= 1:
         raise UsageError(f"recall must be above 0 and at most 1, got {recall!r}")
-    if timeout_s is not None and not (isinstance(timeout_s, _NUMBERS) and timeout_s > 0):
+    if timeout_s is not None and (
+        isinstance(timeout_s, bool) or not isinstance(timeout_s, _NUMBERS) or not timeout_s > 0
+    ):
         raise UsageError(f"timeout_s must be a positive number of seconds, got {timeout_s!r}")
     if fused and snapshot.manifest.exact_encoder is None:
         raise UsageError("fused scores need a store with two encoders", hint="exact_encoder: in its recipe")

@@ -342,6 +342,8 @@ class Datastore:
         request = check_request(snapshot, k, recall, candidates, effort, fused, timeout_s)
         # What cannot be asked is refused before seconds go into loading an encoder.
         texts = None if isinstance(queries, np.ndarray) or not is_text(queries) else check_texts(queries)
+        if texts == [] and snapshot.manifest.encoder is None:  # an empty list is of texts or of vectors
+            texts, queries = None, np.empty((0, snapshot.manifest.dimension))
         timings: dict[str, float] = {}
         started = time.perf_counter()
         mask = snapshot.mask(where, request.deadline)
@@ -400,7 +402,10 @@ class Datastore:
 
     def get_by_ids(self, ids: Sequence[str]) -> list[Hit]:
         """The passages with these ids, in their order, without those that are not there; the score is not a number."""
-        names = [ids] if isinstance(ids, str) else [str(name) for name in ids]
+        names = [ids] if isinstance(ids, str) else [*ids]
+        for name in names:
+            if not isinstance(name, str):
+                raise UsageError(f"ids must be strings, got {name!r}", hint="get_by_ids([str(i) for i in …])")
         found = self.snapshot.catalog.find_passages(names)
         return [found[name][1] for name in names if name in found]
 
@@ -523,7 +528,7 @@ class Datastore:
         Raises
         ------
         NotFoundError
-            If a passage id is not there; nothing is deleted then.
+            If a passage id is not there, or none of the documents is; nothing is deleted then.
         """
         _, count = edit.delete(self.path, ids=ids, document_ids=document_ids, where=where)
         self.refresh()

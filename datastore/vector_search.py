@@ -113,9 +113,9 @@ class VectorSearch:
             setting = self._setting(part, request)
             if setting is None:
                 assert part.curve is not None
-                best = part.curve.best(request.k).recall
+                best = part.curve.reached(request.k)
                 return _Route(
-                    f"exact: the index reaches recall {best:.3f}, {request.recall} was asked for", None
+                    f"exact: the index reaches recall {best:.6g}, {request.recall:g} was asked for", None
                 )
             settings.append(setting)
         if mask is None:

@@ -180,7 +180,7 @@ def delete(
     Raises
     ------
     NotFoundError
-        If a passage id is not in the store; nothing is deleted then.
+        If a passage id is not in the store, or none of the documents is; nothing is deleted then.
     """
     if sum(given is not None for given in (ids, document_ids, where)) != 1:
         raise UsageError(
@@ -201,6 +201,11 @@ def delete(
             rows = np.array(sorted(known.values()), dtype=np.int64)
         elif document_ids is not None:
             rows = np.sort(catalog.rows_of_documents(check_ids(_distinct(document_ids))))
+            if not len(rows) and len(document_ids):
+                raise NotFoundError(
+                    f"none of the documents is in the store, first {_distinct(document_ids)[0]!r}",
+                    hint="a passage's id is given as ids, a condition as where",
+                )
         else:
             assert where is not None
             rows = _matching(catalog, where)

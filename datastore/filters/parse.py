@@ -108,7 +108,10 @@ def _parse(where: str) -> Predicate:
     assert row is not None
     answer = json.loads(row[0])
     if answer["error"]:
-        raise UsageError(f"where cannot be read: {answer['error_message']}", hint=_EXAMPLE)
+        hint = (
+            _EXAMPLE + "; a column named like a word of SQL goes in double quotes: \"when\" >= '2020-01-01'"
+        )
+        raise UsageError(f"where cannot be read: {answer['error_message']}", hint=hint)
     nodes = [statement["node"] for statement in answer["statements"]]
     lists = [node.pop("select_list", []) for node in nodes]
     if len(nodes) != 2 or nodes[0] != nodes[1] or len(lists[1]) != 1:
@@ -223,6 +226,8 @@ def _function(node: dict[str, Any], arguments: tuple[Expression, ...]) -> Expres
     if name in OPERATORS and node["is_operator"]:
         return Expression(name, arguments)
     name = _ALIASES.get(name, name)
+    if name == "row":
+        raise refusal("an empty list or a row of values")
     if name not in FUNCTIONS:
         if node["is_operator"]:
             raise refusal(f"the operator {name}")

@@ -108,6 +108,10 @@ class Curve:
         """The setting of the highest recall, whatever it costs; `k` as in `cheapest`."""
         return _setting(max(self._points(k), key=_by_recall), k)
 
+    def reached(self, k: int) -> float:
+        """The highest recall that `cheapest` has a setting for."""
+        return max(point.safe_recall for point in self._points(k))
+
     def _points(self, k: int) -> list[Point]:
         depth = 10 if k <= 10 else 100
         return [point for point in self.points if point.k == depth]

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -148,7 +149,11 @@ def test_any_sequence_of_changes_answers_like_a_fresh_store(tmp_path_factory, me
                 rows = {name: row for name, row in rows.items() if name not in names}
             case "delete documents":
                 kept = {name: row for name, row in rows.items() if row.document != value}
-                assert store.delete(document_ids=[value]) == len(rows) - len(kept)
+                if len(kept) < len(rows):
+                    assert store.delete(document_ids=[value]) == len(rows) - len(kept)
+                else:
+                    with pytest.raises(NotFoundError, match="none of the documents"):
+                        store.delete(document_ids=[value])
                 rows = kept
             case "delete where":
                 kept = {name: row for name, row in rows.items() if row.year != value}
@@ -318,6 +323,26 @@ def test_a_bad_row_is_named_and_nothing_is_added(store, arguments, message):
     assert (len(store), store.version, store.refresh()) == (2, 2, False)
     assert [path.name for path in store.path.glob("*/.*")] == []
     assert verify(store.path) == []
+
+
+def test_deleting_a_document_that_is_not_there_is_refused_as_a_passage_is(store):
+    store.add(vectors(3), ids=list("abc"))
+    with pytest.raises(NotFoundError, match="none of the documents is in the store, first 'nope'"):
+        store.delete(document_ids=["nope"])
+    assert (len(store), store.version) == (3, 2)
+    assert store.delete(document_ids=["nope", "b"]) == 1
+    assert store.delete(document_ids=[]) == 0
+
+
+def test_what_is_asked_for_wrongly_is_refused(store):
+    store.add(vectors(3), ids=list("abc"))
+    assert store.search([]).rows.shape == (0, 10)
+    with pytest.raises(UsageError, match="ids must be strings, got 1"):
+        store.get_by_ids([1])
+    with pytest.raises(UsageError, match="vectors must be numbers of one length: Can't call numpy"):
+        store.search(torch.ones(1, DIMENSION, requires_grad=True))
+    with pytest.raises(UsageError, match="timeout_s must be a positive number of seconds, got True"):
+        store.search(vectors(1), timeout_s=True)
 
 
 def test_a_number_that_is_none_is_stored_as_null(store):

@@ -867,3 +867,13 @@ def test_a_file_that_is_no_parquet_is_named(tmp_path):
 
     with pytest.raises(IntegrityError, match=r"metadata\.parquet cannot be read"):
         matches(parse("a = 1"), tmp_path / "metadata.parquet", 1)
+
+
+def test_errors_name_what_mends_them(segments):
+    files = segments({"when": ["2020-05-06", "2019-01-01"], "year": [1, 2]})
+    with pytest.raises(UsageError, match="where cannot be read") as caught:
+        mask_of("when >= '2020-01-01'", files, MaskCache(0))
+    assert "double quotes: \"when\" >= '2020-01-01'" in caught.value.hint
+    assert mask_of("\"when\" >= '2020-01-01'", files, MaskCache(0)).tolist() == [True, False]
+    with pytest.raises(UsageError, match="an empty list or a row of values"):
+        mask_of("year IN ()", files, MaskCache(0))

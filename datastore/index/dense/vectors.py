@@ -85,7 +85,7 @@ def vector_array(vectors: Any, dimension: int) -> NDArray[np.floating[Any]]:
     """
     try:
         array = np.asarray(vectors)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RuntimeError) as error:  # the last is of a tensor that keeps its gradient
         raise UsageError(
             f"vectors must be numbers of one length: {error}", hint=f"(n, {dimension})"
         ) from error
