@@ -32,7 +32,7 @@ class Bookmark:
 
 def skip(stream: BinaryIO, count: int) -> None:
     """Go so many bytes forward; what is compressed is decompressed on the way."""
-    if stream.seekable():
+    if count and stream.seekable():
         stream.seek(count, io.SEEK_CUR)
         return
     while count > 0 and (block := stream.read(min(_SKIP_BYTES, count))):
