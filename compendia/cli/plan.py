@@ -39,6 +39,7 @@ def plan(
 
     datastore = require("datastore")
     from datastore.checks import parse_bytes
+    from datastore.planning.planner import describe
     from datastore.planning.sizing import as_json as to_json
     from datastore.planning.sizing import plan_store
 
@@ -56,6 +57,12 @@ def plan(
         vectors=vectors,  # type: ignore[arg-type]  # checked above
         machine_ram_bytes=None if machine_ram is None else parse_bytes(machine_ram),
     )
+    if family == "auto" and planned.recall < recall:
+        raise datastore.UsageError(
+            f"no index over {planned.rows:,} passages should reach recall {recall:g}: "
+            f"{planned.recall:.2f} at best, by {describe(planned.index)}",
+            hint=f"--family {planned.index.family if planned.index else 'exact'}  plans that one all the same",
+        )
     if as_json:
         print_json(to_json(planned))
     else:
@@ -65,10 +72,12 @@ def plan(
 def _count(text: str) -> int:
     from datastore import UsageError
 
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([kmb]?)", text.strip().replace(",", "").replace("_", "").lower())
+    match = re.fullmatch(
+        r"(\d+(?:\.\d+)?(?:e\d{1,2})?)([kmb]?)", text.strip().replace(",", "").replace("_", "").lower()
+    )
     count = Decimal(match[1]) * _COUNTS[match[2]] if match else Decimal(0)
     if count < 1 or count != int(count):
-        raise UsageError(f"{text!r} is no number of passages", hint="for example 250000, 380M or 1.85B")
+        raise UsageError(f"{text!r} is no number of passages", hint="for example 250000, 1e6, 380M or 1.85B")
     return int(count)
 
 
@@ -107,7 +116,7 @@ def plan_text(planned: StorePlan) -> str:
 
     effort = "" if planned.effort is None else f"effort {planned.effort}, "
     lines = [
-        f"{planned.rows:,} passages, {planned.dimension} dimensions",
+        f"{planned.rows:,} passage{'s' * (planned.rows > 1)}, {planned.dimension} dimensions",
         f"index       {describe(planned.index)}",
         f"RAM         {bytes_of(planned.ram_bytes)}",
         f"disk        {bytes_of(planned.disk_bytes)}",

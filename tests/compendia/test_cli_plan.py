@@ -112,3 +112,19 @@ def test_counts_may_be_abbreviated(plan):
     ):
         done = plan("--passages", text, "--dimension", 8, "--json")
         assert json.loads(done.out)["passages"] == rows
+
+
+def test_what_no_index_should_reach_is_refused_but_planned_by_name(plan):
+    asked = ("--passages", "1000000000000B", "--dimension", "384")
+
+    done = plan(*asked)
+
+    assert (done.code, done.out) == (2, "")
+    assert "should reach recall 0.95" in done.err
+    assert "--family flat" in done.err
+    assert plan(*asked, "--family", "flat").code == 0
+
+
+def test_one_passage_and_powers_of_ten(plan):
+    assert plan("--passages", "1", "--dimension", "6").out.startswith("1 passage, 6 dimensions\n")
+    assert plan("--passages", "1e6", "--dimension", "384").out.startswith("1,000,000 passages, ")
