@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +59,9 @@ class RecallReport(NamedTuple):
     source: str  # of the queries: `given`, or what the store was calibrated with
     queries: int
     rows: list[RecallRow]
+    of: Literal[
+        "search", "index"
+    ]  # the index alone, by its own encoder, where a second one decides about searches
 
 
 def verify_recall(
@@ -69,6 +72,8 @@ def verify_recall(
     """Recall@10 and @100 of the current version at each target, measured anew against a scan of all vectors.
 
     `queries` (n, d) say how it is for them; default, those that the store was calibrated with, else rows with noise.
+    They are vectors of the index's encoder: of a store with two encoders it is the index that is measured, and a search,
+    in which the second encoder decides, may find less of what that one puts first.
     """
     with Datastore.open(path) as store:
         snapshot = store.snapshot
@@ -86,7 +91,8 @@ def verify_recall(
         def exact(vectors: NDArray[np.float32], k: int) -> NDArray[np.int64]:
             return search(vectors, k, 1.0)
 
-        return RecallReport(source, len(asked), recall_report(search, exact, asked, targets))
+        of: Literal["search", "index"] = "search" if store.manifest.exact_encoder is None else "index"
+        return RecallReport(source, len(asked), recall_report(search, exact, asked, targets), of)
 
 
 def remove_damaged(path: Path, manifest: Manifest, *, checksums: bool) -> set[str]:

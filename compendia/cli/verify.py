@@ -40,7 +40,8 @@ def verify(
     else:
         typer.echo("\n".join(faults) if faults else f"{store}: every file is as it was written")
         if report:
-            typer.echo(f"recall, measured with {report.queries} queries ({report.source}):")
+            of = " of the index alone, not of the second encoder's order" if report.of == "index" else ""
+            typer.echo(f"recall{of}, measured with {report.queries} queries ({report.source}):")
             lines = [["", "target", "recall", "95 % interval", "short of it by"]]
             lines += [
                 [

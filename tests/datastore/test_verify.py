@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from compendia.cli import app
-from datastore import Datastore, EncoderConfig, IntegrityError, verify
+from datastore import Datastore, EncoderConfig, IntegrityError, verify, verify_recall
 from datastore.changes.fold import fold
 from datastore.changes.write import SegmentCounts, commit_next, publish_segment
 from datastore.encoders import load_encoder
@@ -150,6 +150,20 @@ def test_an_encoder_that_did_not_make_the_vectors(tmp_path):
     assert fault.startswith("the encoder 'hashing' is not the one that made the vectors: ")
     assert fault.endswith("revision '2' instead of '1', max_tokens 256 instead of 9")
     assert notes == []
+
+
+def test_recall_says_that_it_is_of_the_index_where_a_second_encoder_decides(tmp_path):
+    second = StoredEncoder(config=HASHING, fingerprint=load_encoder(HASHING).fingerprint)
+    ids = [f"v{row}" for row in range(30)]
+    one = write_store(tmp_path / "one", ids, unit_vectors(30, 0))
+    two = write_store(tmp_path / "two", ids, unit_vectors(30, 0), exact_encoder=second)
+
+    assert (verify_recall(one).of, verify_recall(two).of) == ("search", "index")
+    said = CliRunner().invoke(app, ["verify", str(two), "--recall"], catch_exceptions=False).output
+    assert (
+        "recall of the index alone, not of the second encoder's order, measured with 30 queries (rows):"
+        in said
+    )
 
 
 def test_the_encoder_of_the_exact_vectors_is_compared_too(tmp_path):
