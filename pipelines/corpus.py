@@ -121,8 +121,8 @@ def read_corpus(
     Raises
     ------
     CompendiaError
-        If of a source more than `max_failure_share` of the records, and not just a few, cannot be read, or so much of
-        its input, by number or bytes, breaks off: how many records that are is not known.
+        If of a source more than `max_failure_share` of the records, and not just a few, cannot be read, or so many of
+        its files, by number or bytes and not just one, give nothing at all: how many records that are is not known.
     """
     tasks = inputs.tasks
     missing = [task for task in tasks if not (work / "read" / task.key).exists()]
@@ -159,19 +159,23 @@ class _Failures:
         self._source, self._allowed_share = source, allowed_share
         self._units, self._bytes = len(units), sum(unit.bytes for unit in units)
         self._records = self._failures = 0
-        self._cut: list[Damaged] = []
+        self._lost: list[
+            Damaged
+        ] = []  # archives that gave nothing: a record that is set aside stands for each
 
     def add(self, result: ReadResult) -> None:
         """Count what was read; CompendiaError when it is too much that cannot be read."""
         self._records += result.records
         self._failures += sum(count for reason, count in result.dropped.items() if is_failure(reason))
-        self._cut += [damaged for damaged in result.damaged if damaged.breaks_off]
-        allowed, cut_bytes = self._allowed_share, sum(damaged.bytes for damaged in self._cut)
+        self._lost += [damaged for damaged in result.damaged if damaged.breaks_off and damaged.is_empty]
+        allowed, lost_bytes = self._allowed_share, sum(damaged.bytes for damaged in self._lost)
         share = self._failures / max(1, self._records)
         what = f"{self._failures:,} of {self._records:,} records cannot be read"
         if self._failures <= FAILURES_ALLOWED or share <= allowed:
-            share = max(len(self._cut) / max(1, self._units), cut_bytes / max(1, self._bytes))
-            what = f"{len(self._cut):,} of {self._units:,} files are broken or cannot be read"
+            share = max(len(self._lost) / max(1, self._units), lost_bytes / max(1, self._bytes))
+            what = f"{len(self._lost):,} of {self._units:,} files are broken or cannot be read"
+            if len(self._lost) == 1 < self._units:
+                return  # one file is no pattern; the build names it at its end
         if share <= allowed:
             return
         examples = [reject for reject in result.rejects if is_failure(reject.reason)][:3]

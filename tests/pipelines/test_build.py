@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections import Counter
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 
@@ -121,32 +122,46 @@ def test_a_source_that_mostly_cannot_be_read_stops_the_build(tmp_path):
     assert build(with_settings(recipe, "max_failure_share=0.5"), tmp_path / "store").passages == 1
 
 
-def test_an_archive_that_breaks_off_weighs_as_much_as_it_may_hold(tmp_path):
-    folder = tmp_path / "in"
+def archives(folder: Path, count: int) -> Recipe:
+    """A recipe over gzipped JSON lines of 500 documents each, and a table that nothing reads."""
     folder.mkdir()
-    for number in range(4):
+    for number in range(count):
         lines = [json.dumps({"text": f"Line {i} of file {number}."}) for i in range(500)]
         (folder / f"{number}.jsonl.gz").write_bytes(gzip.compress("\n".join(lines).encode()))
-    broken = folder / "2.jsonl.gz"
-    broken.write_bytes(broken.read_bytes()[:-500])
     (folder / "table.csv").write_text("a,b")
     source = {"name": "s", "kind": "files", "path": str(folder)}
-    recipe = make_recipe({"name": "t", "sources": [source], "encoder": {"model": "hashing"}}, environment={})
+    return make_recipe({"name": "t", "sources": [source], "encoder": {"model": "hashing"}}, environment={})
 
-    for _ in range(2):  # also when all has been read before
-        with pytest.raises(
-            CompendiaError, match=r"1 of 4 files are broken or cannot be read \(2\.jsonl\.gz"
-        ) as error:
-            build(recipe, tmp_path / "store")
 
-    assert "max_failure_share=0.4" in str(error.value)
-    funnel = build(with_settings(recipe, "max_failure_share=0.4"), tmp_path / "store").sources["s"]
-    assert (funnel.broken, funnel.skipped) == ({"2.jsonl.gz": "broken_archive"}, {".csv": 1})
+def test_an_archive_that_breaks_off_is_named_and_the_rest_is_built(tmp_path):
+    recipe = archives(tmp_path / "in", 2)
+    broken = tmp_path / "in" / "1.jsonl.gz"
+    broken.write_bytes(broken.read_bytes()[:-500])
+
+    report = build(recipe, tmp_path / "store")
+
+    assert 500 < report.passages < 1_000
+    funnel = report.sources["s"]
+    assert (funnel.broken, funnel.skipped) == ({"1.jsonl.gz": "broken_archive"}, {".csv": 1})
     (account,) = (tmp_path / "store" / "builds").glob("*.json")
     assert json.loads(account.read_text())["sources"]["s"]["skipped"] == {".csv": 1}
     html = account.with_suffix(".html").read_text()
-    assert "1 files are broken or cannot be read:</b> 2.jsonl.gz (broken_archive)" in html
+    assert "1 files are broken or cannot be read:</b> 1.jsonl.gz (broken_archive)" in html
     assert "without a reader: 1 .csv" in html
+
+
+def test_archives_that_give_nothing_stop_a_build_when_they_are_more_than_one(tmp_path):
+    recipe = archives(tmp_path / "in", 5)
+    (tmp_path / "in" / "2.jsonl.gz").write_bytes(b"no archive")
+    assert build(recipe, tmp_path / "one").passages == 2_000
+
+    (tmp_path / "in" / "4.jsonl.gz").write_bytes(b"no archive")
+    for _ in range(2):  # also when all has been read before
+        with pytest.raises(CompendiaError, match=r"2 of 5 files are broken or cannot be read \(") as error:
+            build(recipe, tmp_path / "two")
+
+    assert "max_failure_share=0.4" in str(error.value)
+    assert build(with_settings(recipe, "max_failure_share=0.4"), tmp_path / "two").passages == 1_500
 
 
 def test_building_again_changes_nothing(recipe, tmp_path, content_of):
