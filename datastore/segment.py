@@ -66,9 +66,6 @@ EXACT_VECTORS_FILE = "exact_vectors.npy"
 
 StoredType = Literal["float16", "float32"]
 
-# NaN and Infinity, which earlier stores may hold, are no JSON: they are numbers that are missing, as filters take them.
-_read_json = json.JSONDecoder(parse_constant=lambda _: None).decode
-
 
 class Passage(NamedTuple):
     """One row of `PASSAGES`, metadata still as a mapping."""
@@ -229,7 +226,7 @@ class Segment:
             passage = batch.slice(row, 1)
             passage.validate(full=True)  # Arrow follows offsets that are out of bounds
             values: list[Any] = [passage.column(i)[0].as_py() for i in columns]
-            values[-1] = _read_json(values[-1])
+            values[-1] = json.loads(values[-1])
         return values
 
     @contextmanager
@@ -273,7 +270,7 @@ class Segment:
                 batch = reader.get_batch(number)
                 batch.validate(full=True)
                 *columns, metadata = (column.to_pylist() for column in batch.columns)
-                passages = list(map(Passage._make, zip(*columns, map(_read_json, metadata), strict=True)))
+                passages = list(map(Passage._make, zip(*columns, map(json.loads, metadata), strict=True)))
             yield from passages
 
     def _buffer(self) -> pa.Buffer:

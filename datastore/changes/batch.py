@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
@@ -149,10 +148,9 @@ def _passage(passage_id: str, text: str, record: Any, row: int) -> Passage:
     """A row as a passage. Metadata may name its document_id, source, title and ordinal; the rest is kept as it is."""
     if not isinstance(record, Mapping) or not all(isinstance(key, str) for key in record):
         raise UsageError(f"metadata of row {row} must map strings to values, got {record!r:.80}")
+    own = {key: _plain(value) for key, value in record.items() if key in FILTER_COLUMNS and value is not None}
+    rest = {key: _plain(value) for key, value in record.items() if key not in FILTER_COLUMNS}
     try:
-        plain = {key: _plain(value) for key, value in record.items()}
-        own = {key: value for key, value in plain.items() if key in FILTER_COLUMNS and value is not None}
-        rest = {key: value for key, value in plain.items() if key not in FILTER_COLUMNS}
         json.dumps([own, rest], ensure_ascii=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise UsageError(
@@ -177,15 +175,9 @@ def _passage(passage_id: str, text: str, record: Any, row: int) -> Passage:
 
 
 def _plain(value: Any) -> Any:
-    """Numbers and arrays of NumPy as Python's, dates as ISO text, numbers that are not finite as None; the rest stays."""
+    """Numbers and arrays of NumPy as Python's, dates as ISO text; whatever else stays."""
     if isinstance(value, np.generic | np.ndarray):
         value = value.tolist()
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
     if hasattr(value, "isoformat"):
         return value.isoformat()
     return value

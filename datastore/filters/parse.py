@@ -227,7 +227,7 @@ def _function(node: dict[str, Any], arguments: tuple[Expression, ...]) -> Expres
         return Expression(name, arguments)
     name = _ALIASES.get(name, name)
     if name == "row":
-        raise refusal("an empty list or a row of values")
+        raise refusal("an empty list or a row of values, the function row")
     if name not in FUNCTIONS:
         if node["is_operator"]:
             raise refusal(f"the operator {name}")

@@ -91,6 +91,17 @@ def test_search_with_a_filter(invoke, store):
     assert (refused.code, "year" in refused.err) == (2, True)
 
 
+def test_json_has_null_where_metadata_holds_what_is_no_number(invoke, store, tmp_path):
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"id": "odd", "text": "zebra crossing", "weight": NaN, "most": Infinity}\n')
+    invoke("add", store, rows)
+
+    (hit,) = invoke("search", store, "zebra crossing", "-k", "1", "--json").json["hits"]
+
+    assert hit["metadata"] == {"weight": None, "most": None}
+    assert np.isnan(Datastore.open(store).get_by_ids(["odd"])[0].metadata["weight"])
+
+
 def test_delete_rollback_compact_prune_and_diff(invoke, store, tmp_path):
     assert invoke("delete", store, "--where", "year < 2000", "--json").json == {
         "schema": "compendia.delete/1",

@@ -345,24 +345,6 @@ def test_what_is_asked_for_wrongly_is_refused(store):
         store.search(vectors(1), timeout_s=True)
 
 
-def test_a_number_that_is_none_is_stored_as_null(store):
-    store.add(
-        vectors(3),
-        ids=list("abc"),
-        metadata=[
-            {"weight": float("nan"), "nested": {"list": [1.5, float("inf")]}, "of numpy": np.float32("nan")},
-            {"weight": float("-inf"), "pair": (1, float("nan"))},
-            {"weight": 2.5, "of numpy": np.array([1.0, np.nan])},
-        ],
-    )
-
-    first, second, third = (hit.metadata for hit in store.get_by_ids(list("abc")))
-
-    assert first == {"weight": None, "nested": {"list": [1.5, None]}, "of numpy": None}
-    assert (second, third) == ({"weight": None, "pair": [1, None]}, {"weight": 2.5, "of numpy": [1.0, None]})
-    assert [hit.passage_id for hit in store.search(vectors(1), where="weight IS NOT NULL")[0]] == ["c"]
-
-
 @pytest.mark.parametrize(
     ("metric", "value"), [("inner_product", 70_000.0), ("l2", 1e6), ("inner_product", 1e-9)]
 )

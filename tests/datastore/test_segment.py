@@ -112,15 +112,3 @@ def test_vectors_of_another_shape_or_type_are_refused(tmp_path, wrong):
 
     with pytest.raises(IntegrityError, match=r"expected vectors.npy \(2, 4\) float16"):
         open_vectors(tmp_path, entry, 4, "float16")
-
-
-def test_numbers_that_are_no_json_are_read_as_null(tmp_path):
-    # As earlier versions stored them.
-    write_passages(tmp_path, passages([{"x": float("nan"), "y": [1.5, float("inf")]}, {"x": float("-inf")}]))
-    segment = opened(tmp_path, 2)
-
-    assert [passage.metadata for passage in segment.read_passages()] == [
-        {"x": None, "y": [1.5, None]},
-        {"x": None},
-    ]
-    assert segment.read_hit(1, 0.5).metadata == {"x": None}
