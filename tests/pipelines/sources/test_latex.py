@@ -295,9 +295,9 @@ HOSTILE = [
 
 @pytest.mark.parametrize("part", HOSTILE)
 def test_hostile_files_take_linear_time(tmp_path, part):
-    started = time.monotonic()
+    started = time.process_time()
     text(tmp_path, "a" + part * (100_000 // len(part)), "\\newcommand{\\m}[2]{#1}\\m{")
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_verbatim_text_within_a_formula_is_put_back(tmp_path):
