@@ -28,6 +28,7 @@ _BATCHES = (1, 64)
 _ROUND_S = 1.0
 # A peer beats a point of ours that is no smaller and finds no more than this allows, if it is faster.
 _BYTES_FACTOR, _RECALL_LESS = 1.05, 0.002
+_RECALLS = (0.97, 0.99)  # of the short table
 
 Results = dict[str, dict[str, Any]]
 
@@ -174,6 +175,31 @@ def table(results: Results) -> str:
     return "\n".join(lines)
 
 
+def fastest(results: Results) -> str:
+    """Markdown: of each engine's sweep the fastest setting that reaches each of two recalls, by bytes."""
+    lines = [
+        "| engine | B/vector | build s | "
+        + " | ".join(f"recall@10 >= {least}: one at a time / batches of 64" for least in _RECALLS)
+        + " |",
+        "|---" * (3 + len(_RECALLS)) + "|",
+    ]
+    measured = [(name, result) for name, result in results.items() if "points" in result]
+    for name, result in sorted(
+        measured, key=lambda each: (not each[1]["ours"], each[1]["ram_bytes_per_vector"])
+    ):
+        cells = [name, f"{result['ram_bytes_per_vector']:.0f}", f"{result['build_s']:.0f}"]
+        for least in _RECALLS:
+            reaching = [point for point in result["points"] if point["recall@10"] >= least]
+            best = max(reaching, key=lambda point: point["queries_per_s_batch_1"], default=None)
+            cells.append(
+                f"{best['recall@10']:.3f}: {best['queries_per_s_batch_1']:,.0f} / {best['queries_per_s_batch_64']:,.0f}"
+                if best
+                else "-"
+            )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -211,7 +237,7 @@ def main() -> None:
     arguments.results.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     arguments.image.parent.mkdir(parents=True, exist_ok=True)
     arguments.image.write_text(plot_peers(kept["rows"]), encoding="utf-8")
-    print(table(everything))
+    print(f"{table(everything)}\n\n{fastest(everything)}")
     lines = [line for batch in _BATCHES for line in comparisons(everything, batch)]
     print(
         "\nPeers that beat a point of ours (faster, bytes <= ours x 1.05, recall >= ours - .002) and are beaten by none:"
