@@ -120,11 +120,21 @@ QUESTION = b"""<posts>
 @pytest.mark.parametrize(
     ("name", "content", "config", "texts"),
     [
-        ("a.html.gz", gzip.compress(PAGE, mtime=0), {"extractor": "resiliparse"}, ["A sentence of the main text"]),
+        (
+            "a.html.gz",
+            gzip.compress(PAGE, mtime=0),
+            {"extractor": "resiliparse"},
+            ["A sentence of the main text"],
+        ),
         ("a.xml", DUMP, {}, ["Prose.", "other_namespace"]),
         ("a.xml.bz2", bz2.compress(DUMP), {"mediawiki": {"namespaces": [0, 1]}}, ["Prose.", "Chat."]),
         ("Posts.xml", QUESTION, {}, ["Reason?"]),
-        ("Posts.xml.gz", gzip.compress(QUESTION, mtime=0), {"stackexchange": {"max_answers": 0}}, ["Reason?"]),
+        (
+            "Posts.xml.gz",
+            gzip.compress(QUESTION, mtime=0),
+            {"stackexchange": {"max_answers": 0}},
+            ["Reason?"],
+        ),
         ("a.tex", b"\\section{One} Only a part.", {"latex": {"fragments": True}}, ["## One"]),
         ("a.pdf", b"%PDF-1.4 and nothing", {}, ["broken_pdf"]),
     ],
