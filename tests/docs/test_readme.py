@@ -56,7 +56,7 @@ def run(folder: Path, command: str, **environment: str) -> str:
         env={**os.environ, "PATH": path, "XDG_CACHE_HOME": str(folder / "cache"), **environment},
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=2_400,
         check=False,
     )
     assert done.returncode == 0, f"{command}\n{done.stderr}"
