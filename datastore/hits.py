@@ -98,6 +98,43 @@ def top(
     return rows[kept], np.take_along_axis(scores, kept, axis=1)
 
 
+def merge_best(
+    best: tuple[NDArray[np.int64], NDArray[np.float32]],
+    rows: NDArray[np.int64],
+    scores: NDArray[np.float32],
+    k: int,
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The k best of each line, as `rank` orders them, of `best` and (m,) rows with (nq, m) scores.
+
+    `best` is (nq, at most k) rows and scores in that order; `rows` are greater than all of its rows, so that one that ties
+    with a k-th best stands behind it. A scan in blocks sorts next to nothing: few rows of a later block are above it.
+    """
+    best_rows, best_scores = best
+    full = best_rows.shape[1] == k and not some_missing(best_rows)
+    found = _above(rows, scores, best_scores[:, -1]) if full and k else None
+    if found is None or found[0].shape[1] > k:
+        found = top(rows, scores, k)
+    if not found[0].shape[1]:
+        return best
+    return rank(
+        np.concatenate([best_rows, found[0]], axis=1), np.concatenate([best_scores, found[1]], axis=1), k
+    )
+
+
+def _above(
+    rows: NDArray[np.int64], scores: NDArray[np.float32], least: NDArray[np.float32]
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The (m,) rows whose score of (nq, m) is above that of (nq,) `least`, by line, padded with -1 and -inf."""
+    lines, columns = np.nonzero(scores > least[:, None])
+    counts = np.bincount(lines, minlength=len(scores))
+    places = np.arange(len(lines)) - np.repeat(np.cumsum(counts) - counts, counts)
+    shape = len(scores), int(counts.max(initial=0))
+    found_rows = np.full(shape, -1, dtype=np.int64)
+    found_scores = np.full(shape, -np.inf, dtype=np.float32)
+    found_rows[lines, places], found_scores[lines, places] = rows[columns], scores[lines, columns]
+    return found_rows, found_scores
+
+
 def some_missing(rows: NDArray[np.int64]) -> bool:
     """Whether a line of (nq, m) has a -1, where those come last."""
     if not rows.size:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from .catalog import Mask
 from .dense_part import DensePart
 from .errors import SearchTimeoutError
-from .hits import rank, some_missing, top
+from .hits import merge_best, rank, some_missing
 from .planning.costs import exact_rows_us, exact_scan_us
 from .recall.calibration import Setting
 from .rescore import ExactVectors
@@ -235,21 +235,15 @@ class VectorSearch:
         exact, vectors = (
             (asked.queries, self.index_vectors) if asked.exact is None else (asked.exact, self.vectors)
         )
-        best_rows = np.empty((len(exact), 0), dtype=np.int64)
-        best_scores = np.empty((len(exact), 0), dtype=np.float32)
+        best = np.empty((len(exact), 0), dtype=np.int64), np.empty((len(exact), 0), dtype=np.float32)
         for start in range(0, max(len(rows), 1), _ROWS_PER_BLOCK):
             request.check_time()
             block = rows[start : start + _ROWS_PER_BLOCK]
             scores = vectors.scores_of_rows(exact, block)
             if asked.exact is not None and request.fused:
                 scores = _mean(scores, self.index_vectors.scores_of_rows(asked.queries, block))
-            found, scores = top(block, scores, depth)
-            best_rows, best_scores = rank(
-                np.concatenate([best_rows, found], axis=1),
-                np.concatenate([best_scores, scores], axis=1),
-                depth,
-            )
-        return best_rows, best_scores
+            best = merge_best(best, block, scores, depth)
+        return best
 
 
 class _Counts(NamedTuple):

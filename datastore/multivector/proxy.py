@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ..encoders.tokens import TokenVectors
-from ..hits import padded, rank, top
+from ..hits import merge_best, padded
 from ..index.dense import DenseIndex, Plan, Vectors, build_index, open_index
 from . import signs
 from .fde import Fde
@@ -152,14 +152,8 @@ class PooledIndex:
     ) -> NDArray[np.int64]:
         packed = PackedQueries(queries)
         allowed = np.arange(self._part.rows) if mask is None else np.flatnonzero(mask)
-        best_rows = np.full((packed.count, 0), -1, dtype=np.int64)
-        best_scores = np.empty((packed.count, 0), dtype=np.float32)
+        best = np.empty((packed.count, 0), dtype=np.int64), np.empty((packed.count, 0), dtype=np.float32)
         for start in range(0, len(allowed), _ROWS_PER_BLOCK):
             rows = allowed[start : start + _ROWS_PER_BLOCK]
-            found, scores = top(rows, self._part.scores(packed, rows).T, count)
-            best_rows, best_scores = rank(
-                np.concatenate([best_rows, found], axis=1),
-                np.concatenate([best_scores, scores], axis=1),
-                count,
-            )
-        return padded(best_rows, best_scores, count)[0]
+            best = merge_best(best, rows, self._part.scores(packed, rows).T, count)
+        return padded(*best, count)[0]

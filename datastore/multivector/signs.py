@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import read_array
-from ..hits import rank, top
+from ..hits import merge_best, padded
 from ..index.dense import Candidates, Vectors
 
 _CODES_FILE, _SCALES_FILE = "signs.npy", "sign_scales.npy"
@@ -97,13 +97,8 @@ class SignIndex:
             )
             # Of D signs those apart count against, the others for.
             alike = self.shape[1] - 2 * apart.astype(np.float32)
-            found = top(rows, np.einsum("nqp,qp->qn", alike, weights), candidates)
-            best = rank(
-                np.concatenate([best[0], found[0]], axis=1),
-                np.concatenate([best[1], found[1]], axis=1),
-                candidates,
-            )
-        return rank(best[0], best[1], candidates)
+            best = merge_best(best, rows, np.einsum("nqp,qp->qn", alike, weights), candidates)
+        return padded(*best, candidates)
 
     def _planes(self, queries: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """(nq, planes, D / 8) signs, and (nq,) steps: a number is about step * sum of 2^p * sign in plane p."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ...hits import rank, top
+from ...hits import merge_best, padded
 from . import Candidates, Vectors
 
 
@@ -27,8 +27,7 @@ class ExactIndex:
         effort: int | None = None,  # noqa: ARG002 (there is nothing to choose)
     ) -> Candidates:
         """Scores in float32; score descending, ties by ordinal ascending."""
-        best_rows = np.full((len(queries), candidates), -1, dtype=np.int64)
-        best_scores = np.full((len(queries), candidates), -np.inf, dtype=np.float32)
+        best = np.empty((len(queries), 0), dtype=np.int64), np.empty((len(queries), 0), dtype=np.float32)
         start = 0
         for block in self._vectors.blocks():
             scores = queries @ block.T
@@ -40,10 +39,5 @@ class ExactIndex:
                 allowed = mask[start : start + len(block)]
                 ordinals, scores = ordinals[allowed], scores[:, allowed]
             start += len(block)
-            rows, scores = top(ordinals, scores, candidates)
-            best_rows, best_scores = rank(
-                np.concatenate([best_rows, rows], axis=1),
-                np.concatenate([best_scores, scores], axis=1),
-                candidates,
-            )
-        return Candidates(best_rows, best_scores)
+            best = merge_best(best, ordinals, scores, candidates)
+        return Candidates(*padded(*best, candidates))
