@@ -148,15 +148,16 @@ def main() -> None:
     for executor in options.executors:
         with tempfile.TemporaryDirectory() as folder:
             results[executor] = rehearse(executor, options.kills, options.seed, Path(folder))
-    save(
-        "crash_build",
-        {
-            "seed": options.seed,
-            "date": datetime.now(UTC).date().isoformat(),
-            "executors": results,
-            "machine": machine(),
-        },
-    )
+        # After each, so that one that is stopped does not take the others' results with it.
+        save(
+            "crash_build",
+            {
+                "seed": options.seed,
+                "date": datetime.now(UTC).date().isoformat(),
+                "executors": results,
+                "machine": machine(),
+            },
+        )
 
 
 if __name__ == "__main__":

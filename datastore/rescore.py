@@ -22,6 +22,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from .arrays import read_header
 from .errors import IntegrityError, UsageError
+from .hits import any_missing
 from .index.dense.vectors import Metric
 from .reading_ahead import ask_ahead, had_to_wait, reads_of_thread
 
@@ -109,7 +110,7 @@ class ExactVectors:
             If a row is beyond the last.
         """
         grid, queries = self._open_grid(), np.ascontiguousarray(queries, dtype=np.float32)
-        some_absent = rows.size > 0 and rows.min() < 0
+        some_absent = any_missing(rows)
         if len(rows) == 1 and not some_absent:  # the usual case, and where microseconds count
             return self._scores_at(grid, queries, self._places(rows[0]))
         scores = np.full(rows.shape, -np.inf, dtype=np.float32)
@@ -186,7 +187,7 @@ class ExactVectors:
 
 
 def _present(rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    if rows.size and rows.min() < 0:
+    if any_missing(rows):
         raise IndexError("a row is negative: -1 stands for none")
     return rows
 
