@@ -104,7 +104,7 @@ def merge_best(
     scores: NDArray[np.float32],
     k: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The k best of each line, as `rank` orders them, of `best` and (m,) rows with (nq, m) scores.
+    """The k best of each line, as `rank` orders and pads them, of `best` and (m,) rows with (nq, m) scores.
 
     `best` is (nq, at most k) rows and scores in that order; `rows` are greater than all of its rows, so that one that ties
     with a k-th best stands behind it. A scan in blocks sorts next to nothing: few rows of a later block are above it.
@@ -115,7 +115,7 @@ def merge_best(
     if found is None or found[0].shape[1] > k:
         found = top(rows, scores, k)
     if not found[0].shape[1]:
-        return best
+        return padded(best_rows, best_scores, k)
     return rank(
         np.concatenate([best_rows, found[0]], axis=1), np.concatenate([best_scores, found[1]], axis=1), k
     )
