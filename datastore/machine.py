@@ -3,11 +3,35 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 
 def available_cores() -> int:
     """Cores that this process may run on."""
     return len(os.sched_getaffinity(0))
+
+
+def has_bfloat16() -> bool:
+    """Whether the processor is known to compute in bfloat16: x86 with AVX-512 BF16."""
+    import torch
+
+    return bool(torch.cpu._is_avx512_bf16_supported())  # noqa: SLF001 (there is no public name)
+
+
+def arithmetic(dtype: str, device: str | None) -> torch.dtype:
+    """A model's `dtype` on a device (None: a GPU where there is one): float32 for bfloat16 on a CPU that lacks it.
+
+    torch takes some twenty times as long there as in float32, and what comes out differs by the rounding of bfloat16.
+    """
+    import torch
+
+    on_cpu = device == "cpu" or (device is None and not torch.cuda.is_available())
+    lacking = dtype == "bfloat16" and on_cpu and not has_bfloat16()
+    found: torch.dtype = torch.float32 if lacking else getattr(torch, dtype)
+    return found
 
 
 def return_freed_memory() -> None:

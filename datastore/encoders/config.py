@@ -14,7 +14,8 @@ class ModelConfig(BaseModel):
     revision: str | None = Field(default=None, description="Commit, tag or branch of the model on the hub")
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         default="float32",
-        description="Arithmetic of the model; numbers are stored in a type of their own whatever it is",
+        description="Arithmetic of the model; on CPUs without bfloat16 float32 stands in for it. Numbers are stored in a type of "
+        "their own whatever it is",
     )
     max_tokens: int | None = Field(
         default=None,

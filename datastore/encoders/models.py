@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import NotFoundError
+from ..machine import arithmetic
 from ..quiet import quiet_transformers
 from ..weights import weights_revision
 
@@ -40,8 +41,6 @@ def load_model(
     NotFoundError
         If there is none at `place`; without `fetch` the network is not used.
     """
-    import torch
-
     try:
         with quiet_transformers():
             model = kind(
@@ -50,7 +49,7 @@ def load_model(
                 device=config.device,
                 trust_remote_code=False,
                 local_files_only=not fetch,
-                model_kwargs={"dtype": getattr(torch, config.dtype), "use_safetensors": True},
+                model_kwargs={"dtype": arithmetic(config.dtype, config.device), "use_safetensors": True},
             )
     except (OSError, ValueError) as error:
         raise NotFoundError(

@@ -42,7 +42,9 @@ class EngineConfig(BaseModel):
         description="Commit, tag or branch of the model on the hub; of a server's model it is only noted",
     )
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
-        default="bfloat16", description="Arithmetic of the model; log-probabilities are taken in float32"
+        default="bfloat16",
+        description="Arithmetic of the model; on CPUs without bfloat16 transformers runs in float32. Log-probabilities are "
+        "taken in float32",
     )
     device: str | None = Field(default=None, description="`cpu`, `cuda:0` …; None: a GPU where there is one")
     batch_tokens: int = Field(

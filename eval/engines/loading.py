@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from datastore.errors import MissingPackageError, NotFoundError, UsageError, optional_import
+from datastore.machine import arithmetic
 from datastore.quiet import quiet_transformers
 from datastore.weights import installed_folder, weights_revision
 
@@ -49,7 +50,7 @@ def load_model(config: EngineConfig) -> LoadedModel:
         with quiet_transformers():
             tokenizer = transformers.AutoTokenizer.from_pretrained(place.name, **options)
             model = transformers.AutoModelForCausalLM.from_pretrained(
-                place.name, dtype=getattr(torch, config.dtype), **options
+                place.name, dtype=arithmetic(config.dtype, device), **options
             )
     except (OSError, ValueError) as error:
         raise NotFoundError(
@@ -64,7 +65,7 @@ def load_model(config: EngineConfig) -> LoadedModel:
         revision=weights_revision(
             place.name, place.gguf_file or MODEL_FILES, getattr(model.config, "_commit_hash", None)
         ),
-        dtype=config.dtype,
+        dtype=str(model.dtype).removeprefix("torch."),
         context_tokens=int(limit or tokenizer.model_max_length),
         engine=f"transformers {transformers.__version__}",
     )

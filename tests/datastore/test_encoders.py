@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from datastore import EncoderConfig, NotFoundError, UsageError
+from datastore import EncoderConfig, NotFoundError, UsageError, machine
 from datastore.encoders import Encoder, load_encoder
+from datastore.encoders.sentence_transformer import SentenceTransformerEncoder
 
 TEXTS = [
     "A short one.",
@@ -43,6 +44,19 @@ def test_vectors_do_not_depend_on_threads(dtype):
     np.testing.assert_array_equal(one, three)
     np.testing.assert_allclose(np.linalg.norm(one, axis=1), 1.0, atol=1e-6)
     assert (sum(done), len(done)) == (len(TEXTS), 3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("has_it", [True, False])
+def test_a_cpu_without_bfloat16_computes_in_float32(monkeypatch, minilm, has_it):
+    monkeypatch.setattr(machine, "has_bfloat16", lambda: has_it)
+
+    encoder = SentenceTransformerEncoder(EncoderConfig(model="offline", dtype="bfloat16", device="cpu"))
+
+    assert encoder.fingerprint.dtype == "bfloat16"
+    vectors, exact = encoder.encode_passages(TEXTS[:3]), minilm.encode_passages(TEXTS[:3])
+    assert np.array_equal(vectors, exact) is not has_it
+    assert (vectors * exact).sum(axis=1).min() > 0.999
 
 
 @pytest.mark.slow

@@ -1,8 +1,7 @@
 """The README says what happens: its commands run, its Python prints what it shows, its table's commands work.
 
-Commands run as they stand, with four differences: installation is left out, an evaluation's data and number of
-questions are small, its vectors are those of the `hashing` encoder, and those of the demo are float32 on processors
-without bfloat16.
+Commands run as they stand, with three differences: installation is left out, an evaluation's data and number of
+questions are small, and its vectors are those of the `hashing` encoder.
 """
 
 from __future__ import annotations
@@ -44,12 +43,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "questions.jsonl").write_text('{"id": "q1", "text": "How hot is the water for tea?"}')
     demo = re.search(r"^demo:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
     assert demo is not None
-    # Where a processor has no arithmetic of bfloat16, torch takes twenty times as long with it as in float32.
-    cpu = Path("/proc/cpuinfo")
-    slow = not (cpu.exists() and "_bf16" in cpu.read_text())
-    environment = {"COMPENDIA__ENCODER__DTYPE": "float32"} if slow else {}
     for line in demo[1].splitlines():
-        run(folder, line.strip().replace("$(BIN)/", ""), **environment)
+        run(folder, line.strip().replace("$(BIN)/", ""))
     return folder
 
 

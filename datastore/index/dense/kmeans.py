@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ...machine import has_bfloat16
 from .vectors import Metric, Vectors
 
 _ROWS_PER_LIST = 50
@@ -55,7 +56,7 @@ def nearest(
     import torch
 
     # Only vectors of length one: the coarse steps of bfloat16 do not matter to scores of this range.
-    half = metric == "cosine" and torch.cpu._is_avx512_bf16_supported()  # noqa: SLF001 (there is no public name)
+    half = metric == "cosine" and has_bfloat16()
     dtype = torch.bfloat16 if half else torch.float32
     columns = torch.from_numpy(centroids).to(dtype).T.contiguous()
     bias = torch.zeros(len(centroids), dtype=dtype)
