@@ -79,7 +79,7 @@ class Hits(Sequence[list[Hit]]):
         return (self[i] for i in range(len(self)))
 
 
-def top(
+def _top(
     rows: NDArray[np.int64], scores: NDArray[np.float32], k: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """At least the k best of (m,) rows with (nq, m) scores, in no order: what `rank` decides among.
@@ -113,7 +113,7 @@ def merge_best(
     full = best_rows.shape[1] == k and not some_missing(best_rows)
     found = _above(rows, scores, best_scores[:, -1]) if full and k else None
     if found is None or found[0].shape[1] > k:
-        found = top(rows, scores, k)
+        found = _top(rows, scores, k)
     if not found[0].shape[1]:
         return padded(best_rows, best_scores, k)
     return rank(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..encoders.tokens import TokenVectors
-from ..hits import rank, top
+from ..hits import merge_best, rank
 from .maxsim import PackedQueries, some
 from .part import TokenPart
 from .proxy import CandidateIndex
@@ -112,14 +112,13 @@ class TokenSearch:
         started = time.perf_counter()
         # In order of rows, that they are read in the order of the disk.
         rows = np.sort(rows, axis=1)
-        best = rank(rows, self.scores(queries, rows), k)
+        scores = self.scores(queries, rows)
+        best = np.empty((count, 0), dtype=np.int64), np.empty((count, 0), dtype=np.float32)
         packed = PackedQueries(queries)
         for start in range(0, len(plan.whole), _ROWS_PER_BLOCK):
             block = plan.whole[start : start + _ROWS_PER_BLOCK]
-            found, scores = top(block, self._scores(packed, block).T, k)
-            best = rank(
-                np.concatenate([best[0], found], axis=1), np.concatenate([best[1], scores], axis=1), k
-            )
+            best = merge_best(best, block, self._scores(packed, block).T, k)
+        best = rank(np.concatenate([rows, best[0]], axis=1), np.concatenate([scores, best[1]], axis=1), k)
         if plan.asked:
             _add(timings_ms, "proxy", proposing_ms)
         _add(timings_ms, "maxsim", (time.perf_counter() - started) * 1e3)
