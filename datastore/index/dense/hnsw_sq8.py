@@ -1,6 +1,7 @@
 """A navigable small-world graph (HNSW, Malkov & Yashunin 2018) over 8-bit codes (faiss): the lowest latency, if RAM allows.
 
-Inserting the vectors of high local intrinsic dimension first gives better graphs (Elliott & Clark 2024): the order is an
+Where the nearest vectors have the best scores, codes lie on one grid and are compared in whole numbers (`byte_grid`); inner
+products of vectors of any length are taken of decoded ones. Inserting the vectors of high local intrinsic dimension first gives better graphs (Elliott & Clark 2024): the order is an
 option, since it costs a pass over the vectors.
 """
 
@@ -8,22 +9,25 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import UsageError
+from ...machine import use_huge_pages
 from . import Candidates, Footprint, Vectors
 from .arrays import damaged, load_array
+from .byte_grid import ByteGrid, fit
 from .faiss_engine import metric_type, run_search, view
 from .intrinsic_dimension import of_rows
 
 Order = Literal["given", "intrinsic_dimension"]
 
-_ORDER_FILE = "order.npy"
-_TRAINING_ROWS = 65_536  # per-dimension ranges; more rows do not move them
+_ORDER_FILE, _GRID_FILE = "order.npy", "grid.npy"
+_WIDTH = 16  # codes are as many numbers, or a multiple: faiss compares others one by one
+_TRAINING_ROWS = 65_536  # centre and scale, or per-dimension ranges; more rows do not move them
 _BLOCK_ROWS = 16_384
 # faiss shuffles the vectors that it is given at once: blocks are the resolution of an order.
 _ORDERED_BLOCK_ROWS = 1_024
@@ -50,24 +54,29 @@ def build(
     """
     if links < 2:
         raise UsageError(f"no graph has {links} links a node", hint="links: 16")
-    quantizer = faiss.ScalarQuantizer.QT_8bit
-    index = faiss.IndexHNSWSQ(vectors.dimension, quantizer, links, metric_type(vectors.metric))
+    sample = vectors.sample(_TRAINING_ROWS, seed=0)
+    grid = fit(sample) if vectors.nearest_are_best else None
+    index = _empty_graph(vectors.dimension, links, metric_type(vectors.metric), grid)
     index.hnsw.efConstruction = construction_effort
-    index.train(vectors.sample(_TRAINING_ROWS, seed=0))
+    index.train(_as_coded(sample, grid))
+    del sample
     if order == "given":
         for block in vectors.blocks(_BLOCK_ROWS):
-            index.add(block)
+            index.add(_as_coded(block, grid))
     else:
         ordinals = np.argsort(-of_rows(vectors, seed=0), kind="stable")
         for start in range(0, vectors.rows, _ORDERED_BLOCK_ROWS):
-            index.add(vectors.take(ordinals[start : start + _ORDERED_BLOCK_ROWS]))
+            index.add(_as_coded(vectors.take(ordinals[start : start + _ORDERED_BLOCK_ROWS]), grid))
         np.save(folder / _ORDER_FILE, ordinals.astype(np.int32))
     graph, storage = index.hnsw, faiss.downcast_index(index.storage)
-    np.save(folder / "codes.npy", view(storage.codes).reshape(vectors.rows, vectors.dimension))
-    np.save(folder / "ranges.npy", view(storage.sq.trained))
+    np.save(folder / "codes.npy", view(storage.codes).reshape(vectors.rows, index.d))
+    if grid is not None:
+        np.save(folder / _GRID_FILE, np.append(grid.centre, np.float32(grid.scale)))
+    else:
+        np.save(folder / "ranges.npy", view(storage.sq.trained))
     np.save(folder / "levels.npy", view(graph.levels))
     np.save(folder / "links.npy", view(graph.neighbors))
-    kind = (links, index.metric_type, graph.entry_point, graph.max_level)
+    kind = (links, metric_type(vectors.metric), vectors.dimension, graph.entry_point, graph.max_level)
     np.save(folder / "kind.npy", np.array(kind, dtype=np.int64))
 
 
@@ -81,10 +90,10 @@ def footprint(
 ) -> Footprint:
     # Codes; links of the lowest level, and of the others, which hold 1 / (M - 1) of the nodes; level and offset, the
     # latter not in the files.
-    row_bytes = dimension + 8 * links + 4 * links / (links - 1) + 12
+    row_bytes = _width(dimension) + 8 * links + 4 * links / (links - 1) + 12
     ordered = 4 * rows if order == "intrinsic_dimension" else 0
     size = round(rows * row_bytes) + ordered
-    sample = 4 * _TRAINING_ROWS * dimension + 8 * _BLOCK_ROWS * dimension
+    sample = 8 * _TRAINING_ROWS * dimension + 8 * _BLOCK_ROWS * dimension
     return Footprint(size, size - 8 * rows + 8 * dimension, 2 * size + sample)  # lists grow by doubling
 
 
@@ -98,7 +107,9 @@ class HnswIndex:
     efforts = (16, 32, 64, 128, 256, 512, 1024)
 
     def __init__(self, folder: Path) -> None:
-        self._index = _load_graph(folder)
+        loaded = _load_graph(folder)
+        self._index, self._grid = loaded.index, loaded.grid
+        self._dimension, self._metric = loaded.dimension, loaded.metric
         ordered = (folder / _ORDER_FILE).exists()
         self._order = np.array(load_array(folder / _ORDER_FILE, np.int32, 1)) if ordered else None
         if self._order is not None and not _is_permutation(self._order, self._index.ntotal):
@@ -106,7 +117,7 @@ class HnswIndex:
 
     @property
     def shape(self) -> tuple[int, int]:
-        return self._index.ntotal, self._index.d
+        return self._index.ntotal, self._dimension
 
     @property
     def ram_bytes(self) -> int:
@@ -128,6 +139,7 @@ class HnswIndex:
         filter may hide just what lies around one. A query that would need more than is reasonable gets no candidates.
         """
         visits = max(effort or _DEFAULT_EFFORT, candidates)
+        queries = _as_coded(queries, self._grid)
         if mask is None:
             return self._in_given_order(self._visit(queries, candidates, visits))
         allowed = int(np.count_nonzero(mask))
@@ -156,7 +168,16 @@ class HnswIndex:
         return self._in_given_order(Candidates(ordinals, scores))
 
     def _visit(self, queries: NDArray[np.float32], candidates: int, visits: int) -> Candidates:
-        return run_search(self._index, queries, candidates, _parameters(visits))
+        found = run_search(self._index, queries, candidates, _parameters(visits))
+        if self._grid is None:
+            return found
+        scores = found.scores  # negative squared distances on the grid
+        if self._metric == faiss.METRIC_L2:
+            scores *= np.float32(self._grid.scale**-2)
+        else:  # of vectors of length one
+            scores *= np.float32(0.5 * self._grid.scale**-2)
+            scores += np.float32(1)
+        return found
 
     def _in_given_order(self, found: Candidates) -> Candidates:
         if self._order is None:
@@ -181,38 +202,79 @@ def _is_permutation(order: NDArray[np.int32], rows: int) -> bool:
     )
 
 
-def _load_graph(folder: Path) -> Any:
+def _width(dimension: int) -> int:
+    """Numbers in a code of a vector."""
+    return -(-dimension // _WIDTH) * _WIDTH
+
+
+def _as_coded(vectors: NDArray[np.float32], grid: ByteGrid | None) -> NDArray[np.float32]:
+    """(n, width) of (n, d) vectors: what faiss is given of them, filled up with zeros."""
+    numbers = vectors if grid is None else grid.codes(vectors)
+    rows, dimension = numbers.shape
+    if dimension == _width(dimension):
+        return numbers
+    filled = np.zeros((rows, _width(dimension)), dtype=np.float32)
+    filled[:, :dimension] = numbers
+    return filled
+
+
+def _empty_graph(dimension: int, links: int, metric: int, grid: ByteGrid | None) -> Any:
+    quantizer, compared_by = faiss.ScalarQuantizer.QT_8bit, metric
+    if grid is not None:
+        quantizer, compared_by = faiss.ScalarQuantizer.QT_8bit_direct, faiss.METRIC_L2
+    return faiss.IndexHNSWSQ(_width(dimension), quantizer, links, compared_by)
+
+
+class _Loaded(NamedTuple):
+    index: Any
+    grid: ByteGrid | None
+    dimension: int  # of the vectors
+    metric: int  # likewise
+
+
+def _load_graph(folder: Path) -> _Loaded:
     """The graph, checked so that a search stays inside its arrays: faiss follows links without a look."""
     codes = load_array(folder / "codes.npy", np.uint8, 2)
-    ranges = load_array(folder / "ranges.npy", np.float32, 1)
     levels = load_array(folder / "levels.npy", np.int32, 1)
     neighbours = load_array(folder / "links.npy", np.int32, 1)
     numbers = load_array(folder / "kind.npy", np.int64, 1).tolist()
-    rows, dimension = codes.shape
     if not (
-        len(numbers) == 4
+        len(numbers) == 5
         and 2 <= numbers[0] <= 1024
         and numbers[1] in (faiss.METRIC_L2, faiss.METRIC_INNER_PRODUCT)
-        and dimension >= 1
-        and len(ranges) == 2 * dimension
-        and len(levels) == rows
+        and numbers[2] >= 1
+        and codes.shape == (len(levels), _width(numbers[2]))
     ):
         raise damaged(folder)
-    links, metric, entry_point, top = numbers
-    index = faiss.IndexHNSWSQ(dimension, faiss.ScalarQuantizer.QT_8bit, links, metric)
+    links, metric, dimension, entry_point, top = numbers
+    grid = _load_grid(folder, dimension) if (folder / _GRID_FILE).exists() else None
+    index = _empty_graph(dimension, links, metric, grid)
     graph, storage = index.hnsw, faiss.downcast_index(index.storage)
     widths = faiss.vector_to_array(graph.cum_nneighbor_per_level)
     if not _is_sound(levels, neighbours, widths, entry_point, top):
         raise damaged(folder)
-    faiss.copy_array_to_vector(np.array(ranges), storage.sq.trained)
+    if grid is None:
+        ranges = load_array(folder / "ranges.npy", np.float32, 1)
+        if len(ranges) != 2 * index.d:
+            raise damaged(folder)
+        faiss.copy_array_to_vector(np.array(ranges), storage.sq.trained)
     storage.is_trained = index.is_trained = True
     storage.add_sa_codes(codes)
-    index.ntotal = rows
+    index.ntotal = len(codes)
     faiss.copy_array_to_vector(np.array(levels), graph.levels)
     faiss.copy_array_to_vector(_offsets(levels, widths).astype(np.uint64), graph.offsets)
     faiss.copy_array_to_vector(neighbours, graph.neighbors)
     graph.entry_point, graph.max_level = entry_point, top
-    return index
+    for array in (view(storage.codes), view(graph.neighbors)):
+        use_huge_pages(array)  # a search jumps about in these
+    return _Loaded(index, grid, dimension, metric)
+
+
+def _load_grid(folder: Path, dimension: int) -> ByteGrid:
+    numbers = np.array(load_array(folder / _GRID_FILE, np.float32, 1))
+    if len(numbers) != dimension + 1 or not (np.isfinite(numbers).all() and numbers[-1] > 0):
+        raise damaged(folder)
+    return ByteGrid(numbers[:-1], float(numbers[-1]))
 
 
 def _offsets(levels: NDArray[np.int32], widths: NDArray[np.int32]) -> NDArray[np.int64]:

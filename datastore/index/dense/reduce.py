@@ -38,13 +38,26 @@ class Reduced(NamedTuple):
 class ReducedVectors(Vectors):
     """Vectors times a matrix, computed as they are read."""
 
-    def __init__(self, vectors: Vectors, projection: NDArray[np.float32], *, unit: bool) -> None:
+    def __init__(
+        self,
+        vectors: Vectors,
+        projection: NDArray[np.float32],
+        *,
+        unit: bool = False,
+        orthonormal: bool = True,
+    ) -> None:
         self._vectors = vectors
         self._projection = projection  # (m, d)
         self._unit = unit
+        self._orthonormal = orthonormal
         self.metric: Metric = "inner_product" if vectors.metric == "cosine" and not unit else vectors.metric
         self.dimension = len(projection)
         self.rows = vectors.rows
+
+    @property
+    def nearest_are_best(self) -> bool:
+        """Of unit vectors' projections too: what distances lose there is what is lost of all others."""
+        return self._orthonormal and self._vectors.nearest_are_best
 
     def blocks(self, rows_per_block: int = 16_384) -> Iterator[NDArray[np.float32]]:
         return map(self._reduce, self._vectors.blocks(rows_per_block))
@@ -78,7 +91,7 @@ def learn(
     if kind == "pca":
         # Without the mean: it adds the same to all products with one query, and nothing to a difference.
         directions = _leading(covariance, dimension).astype(np.float32)
-        return Reduced(ReducedVectors(vectors, directions, unit=False), directions)
+        return Reduced(ReducedVectors(vectors, directions), directions)
     if vectors.metric == "l2":
         raise UsageError("leanvec keeps inner products, not distances", hint="reduction: {kind: pca}")
     if queries is None or not len(queries):
@@ -86,7 +99,7 @@ def learn(
             "leanvec learns from queries, and none were given", hint="reduction: {kind: pca}, or pass queries"
         )
     matrices = _leanvec(covariance, queries, dimension)
-    return Reduced(ReducedVectors(vectors, matrices.of_vectors, unit=False), matrices.of_queries)
+    return Reduced(ReducedVectors(vectors, matrices.of_vectors, orthonormal=False), matrices.of_queries)
 
 
 def _checked(reduction: Mapping[str, Any], full: int) -> tuple[str, int]:

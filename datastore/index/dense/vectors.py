@@ -39,6 +39,11 @@ class Vectors:
         self.rows = int(self.starts[-1])
         self._release = release
 
+    @property
+    def nearest_are_best(self) -> bool:
+        """Whether the vectors at the least distance from a query are those of the best scores."""
+        return self.metric != "inner_product"
+
     def blocks(self, rows_per_block: int = 16_384) -> Iterator[NDArray[np.float32]]:
         """All vectors in order, as float32."""
         for part in self.parts:
