@@ -29,7 +29,8 @@ class ByteGrid(NamedTuple):
         scaled *= np.float32(self.scale)
         scaled += np.float32(_ZERO + 0.5)
         np.maximum(scaled, np.float32(0), out=scaled)
-        return np.minimum(scaled, np.float32(255), out=scaled)
+        np.minimum(scaled, np.float32(255), out=scaled)
+        return scaled
 
 
 def fit(sample: NDArray[np.float32]) -> ByteGrid:
