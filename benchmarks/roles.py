@@ -83,7 +83,7 @@ ROLES = {
         "Compendia hnsw_sq8",
         "faiss HNSW SQ8, construction 128",
         PREFIX_ROWS,
-        Point(128, 15),
+        Point(96, 15),
         ram_bytes_per_vector=540,
         recall=0.97,
         rates=(3_400, "-"),
