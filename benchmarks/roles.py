@@ -29,7 +29,7 @@ from ours import open_dense_index, open_store, propose_from, store_search
 
 _ROUNDS = 12
 _ROUND_S = 1.0
-_THREAD_ROUNDS = 5
+_THREAD_ROUNDS = 9
 
 
 class Role(NamedTuple):

@@ -1,8 +1,8 @@
 """A navigable small-world graph (HNSW, Malkov & Yashunin 2018) over 8-bit codes (faiss): the lowest latency, if RAM allows.
 
 Where the nearest vectors have the best scores, codes lie on one grid and are compared in whole numbers (`byte_grid`); inner
-products of vectors of any length are taken of decoded ones. Inserting the vectors of high local intrinsic dimension first gives better graphs (Elliott & Clark 2024): the order is an
-option, since it costs a pass over the vectors.
+products of vectors of any length are taken of decoded ones. Inserting the vectors of high local intrinsic dimension first
+gives better graphs (Elliott & Clark 2024): the order is an option, since it costs a pass over the vectors.
 """
 
 from __future__ import annotations
