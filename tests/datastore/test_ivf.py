@@ -226,6 +226,29 @@ def test_a_read_only_mask_is_kept_and_one_that_can_change_is_read_again(built):
     np.testing.assert_array_equal(index.search(queries, 20, mask).ordinals, first.ordinals)
 
 
+@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("metric", ["inner_product", "l2"])
+@pytest.mark.parametrize("length", [1e14, 1e5, 1e-8])
+def test_long_and_short_vectors_are_found_as_well_as_others(tmp_path, name, metric, length):
+    family, parameters = FAMILIES[name]
+    recalls = []
+    for factor in (np.float32(1), np.float32(length)):
+        vectors = Vectors([clustered(metric).astype(np.float32) * factor], metric, DIMENSION)
+        folder = tmp_path / str(factor)
+        folder.mkdir()
+        family.build(vectors, folder, **parameters)
+        queries = queries_of(metric) * factor
+        found = family.open_index(folder).search(queries, 30, effort=64)
+        exact = ExactIndex(vectors).search(queries, 10)
+        recalls.append(recall(found, exact))
+        # Scores are of the vectors as they are.
+        np.testing.assert_allclose(
+            found.scores[:, 0], exact.scores[:, 0], atol=0.25 * np.abs(exact.scores).max()
+        )
+
+    assert recalls[1] >= recalls[0] - 0.02
+
+
 @pytest.mark.parametrize(
     "name", ["ivf.json", "lists.bin", "centroids.npy", "router.npy", "codebooks.npy", "sizes.npy"]
 )
@@ -254,6 +277,8 @@ def test_a_damaged_file_is_an_integrity_error(tmp_path, intact, name, fault):
         {"metric": "cosine", "codec": {"subquantizers": 16, "bits": 5}},
         {"metric": "cosine", "codec": {"subquantizers": "16", "bits": 4}},
         {"metric": "cosine", "codec": {}},
+        {"metric": "cosine", "codec": {"subquantizers": 16, "bits": 4}, "scale": 0},
+        {"metric": "cosine", "codec": {"subquantizers": 16, "bits": 4}, "scale": float("nan")},
         [],
     ],
 )

@@ -83,6 +83,9 @@ class IvfIndex:
         self._metric: Metric = header["metric"]
         if self._metric not in get_args(Metric):
             raise ValueError(f"unknown metric {self._metric!r}")
+        self._scale = float(header.get("scale", 1.0))  # of what lists and codes are made from, to the vectors
+        if not 1e-30 < self._scale < 1e30:
+            raise ValueError(f"impossible scale {self._scale}")
         self._codec = codec_of(**header["codec"])
         centroids, router_codebooks, codebooks, sizes = (
             _read_array(folder / f"{name}.npy") for name in ("centroids", "router", "codebooks", "sizes")
@@ -179,6 +182,8 @@ class IvfIndex:
         back, four times as many lists are probed, until they do or no list is left.
         """
         queries = np.ascontiguousarray(queries, dtype=np.float32)
+        if self._scale != 1:
+            queries = queries * np.float32(self._scale)
         probes = effort or _DEFAULT_EFFORT
         if mask is None:
             found = self._scan(queries, candidates, min(probes, self.lists), None)
@@ -267,7 +272,10 @@ class IvfIndex:
             index.search_preassigned_c(
                 *asked, faiss.swig_ptr(numbers), faiss.swig_ptr(distances), *into, False, parameters
             )
-        return candidates_of(scores, ordinals, metric_type(self._metric))
+        found = candidates_of(scores, ordinals, metric_type(self._metric))
+        if self._scale != 1:
+            found.scores[...] *= np.float32(self._scale**-2)
+        return found
 
     def _understand(self, mask: NDArray[np.bool_]) -> _Allowed:
         kept = self._mask

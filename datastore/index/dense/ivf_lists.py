@@ -16,9 +16,11 @@ from . import Footprint, Metric, Vectors
 from .codebooks import half_of, train_codebooks
 from .kmeans import nearest, sample_rows, train_centroids
 from .list_router import ListRouter, router_bytes
+from .vectors import ScaledVectors
 
 LIST_BYTES = 24 + 160  # of faiss' record of a list, and of our view of its ordinals
 _CODEC_ROWS = 16_384  # that codebooks are trained on
+_LARGEST = 1024.0  # number in a centroid: float16 ends at 65,504, and has few digits below .00006
 
 Coder = Callable[[NDArray[np.float32], NDArray[np.int64]], NDArray[np.uint8]]
 """(n, d) rows and the (n,) lists they are in -> (n, code bytes)."""
@@ -73,7 +75,11 @@ def default_lists(rows: int) -> int:
 def build_lists(vectors: Vectors, folder: Path, codec: Codec, *, lists: int, seed: int) -> None:
     """Write the index of `vectors` with `codec`; the vectors are sampled twice and read once."""
     lists = min(lists, vectors.rows)
-    halves = train_centroids(vectors, lists, seed=seed).astype(np.float16)
+    trained = train_centroids(vectors, lists, seed=seed)
+    scale = 1.0 if vectors.metric == "cosine" else _scale(trained)
+    if scale != 1:
+        vectors = ScaledVectors(vectors, scale)
+    halves = (trained * np.float32(scale)).astype(np.float16)
     centroids = halves.astype(np.float32)
     rows = vectors.sample(_CODEC_ROWS, seed)
     codebooks = codec.train(rows, centroids[nearest(rows, centroids, vectors.metric)], seed)
@@ -99,8 +105,14 @@ def build_lists(vectors: Vectors, folder: Path, codec: Codec, *, lists: int, see
     np.save(folder / "router.npy", router_codebooks)
     np.save(folder / "codebooks.npy", codebooks)
     np.save(folder / "sizes.npy", sizes)
-    header = {"metric": vectors.metric, "codec": dict(codec.parameters())}
+    header = {"metric": vectors.metric, "scale": scale, "codec": dict(codec.parameters())}
     (folder / "ivf.json").write_text(json.dumps(header))
+
+
+def _scale(centroids: NDArray[np.float32]) -> float:
+    """The power of two that brings the largest number of centroids to `_LARGEST` or just below."""
+    largest = float(np.abs(centroids).max())
+    return 1.0 if largest == 0 else 2.0 ** math.floor(math.log2(_LARGEST / largest))
 
 
 def codes_of(index: Any) -> Coder:

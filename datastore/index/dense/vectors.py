@@ -71,6 +71,23 @@ class Vectors:
         return self.take(np.sort(drawn))
 
 
+class ScaledVectors(Vectors):
+    """Vectors times a number."""
+
+    def __init__(self, vectors: Vectors, scale: float) -> None:
+        self._vectors = vectors
+        self._scale = np.float32(scale)
+        self.metric = vectors.metric
+        self.dimension = vectors.dimension
+        self.rows = vectors.rows
+
+    def blocks(self, rows_per_block: int = 16_384) -> Iterator[NDArray[np.float32]]:
+        return (block * self._scale for block in self._vectors.blocks(rows_per_block))
+
+    def take(self, ordinals: NDArray[np.int64]) -> NDArray[np.float32]:
+        return self._vectors.take(ordinals) * self._scale
+
+
 def release_pages(part: Part) -> None:
     """Take the pages of a memory map out of this process; they stay in the page cache. Nothing else is touched."""
     base: Any = part
