@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from common import machine, save
+from common import RESULTS, machine, save
 
 POINTS = (
     *("after_units_read", "after_units_read:3", "after_shard_scored", "after_shard_scored:5"),
@@ -144,20 +144,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--executors", nargs="+", default=["serial", "process", "ray"])
     options = parser.parse_args()
-    results = {}
+    file = RESULTS / "crash_build.json"
+    results = json.loads(file.read_text(encoding="utf-8"))["executors"] if file.exists() else {}
     for executor in options.executors:
         with tempfile.TemporaryDirectory() as folder:
-            results[executor] = rehearse(executor, options.kills, options.seed, Path(folder))
-        # After each, so that one that is stopped does not take the others' results with it.
-        save(
-            "crash_build",
-            {
-                "seed": options.seed,
-                "date": datetime.now(UTC).date().isoformat(),
-                "executors": results,
-                "machine": machine(),
-            },
-        )
+            rehearsed = rehearse(executor, options.kills, options.seed, Path(folder))
+        today = datetime.now(UTC).date().isoformat()
+        results[executor] = {"seed": options.seed, "date": today, **rehearsed, "machine": machine()}
+        # After each, so that one that is stopped does not take the results of others with it.
+        save("crash_build", {"executors": results})
 
 
 if __name__ == "__main__":
