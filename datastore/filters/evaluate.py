@@ -48,6 +48,7 @@ class Columns:
 
     def __init__(self, segment: MetadataFile, predicate: Predicate) -> None:
         self._segment, self._predicate = segment, predicate
+        self.rows = segment.rows
         with _parquet(segment.path) as file:
             schema, rows = file.schema_arrow, file.metadata.num_rows
             self._dictionaries = _dictionaries(file)

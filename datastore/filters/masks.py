@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from datastore.errors import UsageError, nearest
+from datastore.machine import available_cores
 
 from .cache import MaskCache, SegmentMask
 from .evaluate import Columns, MetadataFile, locked_connection, too_slow
@@ -20,6 +22,8 @@ from .parse import Predicate, parse
 
 TIMEOUT_S = 30.0
 """Where the caller sets no limit."""
+
+_ROWS_PER_WORKER = 500_000  # fewer are done before a second DuckDB has started
 
 
 def matches(predicate: Predicate, file: Path, rows: int, timeout_s: float = TIMEOUT_S) -> NDArray[np.bool_]:
@@ -79,14 +83,24 @@ def _evaluate(
     deadline: float,
     timeout_s: float,
 ) -> dict[str, SegmentMask]:
-    masks = {}
-    with locked_connection(deadline, timeout_s) as connection:
-        for name, columns in missing.items():
-            if time.monotonic() > deadline:
-                raise too_slow(timeout_s)
-            masks[name] = columns.evaluate(connection)
-            cache.keep_segment(name, predicate.sql, masks[name])
-    return masks
+    def evaluate(names: Sequence[str]) -> dict[str, SegmentMask]:
+        masks = {}
+        with locked_connection(deadline, timeout_s) as connection:
+            for name in names:
+                if time.monotonic() > deadline:
+                    raise too_slow(timeout_s)
+                masks[name] = missing[name].evaluate(connection)
+                cache.keep_segment(name, predicate.sql, masks[name])
+        return masks
+
+    names = list(missing)
+    rows = sum(columns.rows for columns in missing.values())
+    workers = min(available_cores(), len(names), 1 + rows // _ROWS_PER_WORKER)
+    if workers == 1:
+        return evaluate(names)
+    with ThreadPoolExecutor(workers) as pool:  # DuckDB and Arrow let go of Python's lock
+        parts = pool.map(evaluate, [names[start::workers] for start in range(workers)])
+        return {name: mask for part in parts for name, mask in part.items()}
 
 
 def _check_columns(

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datastore import IntegrityError, SearchTimeoutError, UsageError
-from datastore.filters import MaskCache, MetadataFile, mask_of, matches, parse
+from datastore.filters import MaskCache, MetadataFile, mask_of, masks, matches, parse
 from datastore.filters.cache import ENTRY_BYTES
 from datastore.filters.evaluate import locked_connection
 from datastore.filters.expressions import CASTS, FUNCTIONS
@@ -704,6 +704,37 @@ def test_a_filter_that_takes_too_long_is_stopped(segments):
     with pytest.raises(SearchTimeoutError, match=r"longer than the 0\.2 s it has"):
         mask_of(slow, files, MaskCache(1 << 20), timeout_s=0.2)
     assert time.perf_counter() - started < 10  # unstopped, it runs for a minute
+
+
+@pytest.fixture
+def several_workers(monkeypatch):
+    monkeypatch.setattr(masks, "_ROWS_PER_WORKER", 1)
+    monkeypatch.setattr(masks, "available_cores", lambda: 3)
+
+
+@pytest.mark.usefixtures("several_workers")
+def test_several_workers_give_the_rows_of_each_segment_in_its_place(segments):
+    files = segments(*({"a": [number, 7, number + 1]} for number in range(8)))
+
+    assert rows("a = 7", files) == [1, 4, 7, 10, 13, 16, 19, 20, 21, 22]
+    assert rows("a = 3", files) == [8, 9]
+
+
+@pytest.mark.usefixtures("several_workers")
+def test_several_workers_stop_in_time_and_say_what_failed(segments):
+    slow = " OR ".join(f"lower(title) LIKE '%a_%{n}%b'" for n in range(100))
+    started = time.perf_counter()
+    with pytest.raises(SearchTimeoutError, match=r"longer than the 0\.2 s it has"):
+        mask_of(slow, segments(*[{"title": ["a" * 2_000] * 10_000}] * 4), MaskCache(1 << 20), timeout_s=0.2)
+    assert time.perf_counter() - started < 10
+
+    files = segments(*[{"a": [1]}] * 5)
+    content = files[3].path.read_bytes()
+    files[3].path.write_bytes(
+        content[:4] + b"\xff" * 30 + content[34:]
+    )  # the footer is whole, the column is not
+    with pytest.raises(IntegrityError, match="cannot be read"):
+        mask_of("a = 1", files, MaskCache(1 << 20))
 
 
 def test_no_time_left_stops_before_a_segment(segments):
