@@ -44,6 +44,8 @@ class Columns:
     ----------
     kinds
         By the filter's names; a name that the file has no column for is absent.
+    rows
+        Of the file.
     """
 
     def __init__(self, segment: MetadataFile, predicate: Predicate) -> None:

@@ -249,6 +249,16 @@ def test_long_and_short_vectors_are_found_as_well_as_others(tmp_path, name, metr
     assert recalls[1] >= recalls[0] - 0.02
 
 
+@pytest.mark.parametrize("metric", ["inner_product", "l2"])
+def test_vectors_too_short_to_square_make_an_index_that_opens(tmp_path, metric):
+    vectors = Vectors([clustered(metric).astype(np.float32) * np.float32(1e-35)], metric, DIMENSION)
+    ivf_pq.build(vectors, tmp_path, lists=16)
+
+    found = ivf_pq.open_index(tmp_path).search(queries_of(metric), 10, effort=16)
+
+    assert [len(set(line)) for line in found.ordinals.tolist()] == [10] * 40
+
+
 @pytest.mark.parametrize(
     "name", ["ivf.json", "lists.bin", "centroids.npy", "router.npy", "codebooks.npy", "sizes.npy"]
 )

@@ -1,8 +1,7 @@
 """Vectors as bytes on one grid, so that faiss compares them in whole numbers.
 
 A code is the rounded (x - centre) * scale, from 128 on. With one scale for all dimensions the squared distance of two codes
-is that of their vectors times scale squared, and a query is put on the same grid: 16 to 64 products an instruction where
-decoding to float32 takes one for 16 numbers and several more to decode them.
+is that of their vectors times scale squared, and a query is put on the same grid: no number is decoded to float32.
 """
 
 from __future__ import annotations
@@ -41,12 +40,14 @@ def fit(sample: NDArray[np.float32]) -> ByteGrid:
     largest = float(np.abs(centred).max())
     if largest == 0:
         return ByteGrid(centre, 1.0)
-    scales = [_MOST / (largest * reach) for reach in _REACHES.tolist()]
-    return ByteGrid(centre, min(scales, key=lambda scale: _error(centred, scale)))
+    share = centred / np.float32(largest)  # squares of long vectors stay finite
+    return ByteGrid(
+        centre, _MOST / (largest * min(_REACHES.tolist(), key=lambda reach: _error(share, reach)))
+    )
 
 
-def _error(centred: NDArray[np.float32], scale: float) -> float:
-    """Mean squared error of the numbers that come back from a grid, as a share of their square."""
-    unit = np.float32(1 / np.abs(centred).max())  # squares of long vectors stay finite
-    back = np.clip(np.rint(centred * np.float32(scale)), -_MOST, _MOST) / np.float32(scale)
-    return float(np.mean(((back - centred) * unit) ** 2, dtype=np.float64))
+def _error(share: NDArray[np.float32], reach: float) -> float:
+    """Mean squared error of numbers from -1 to 1 that come back from a grid of this reach."""
+    step = np.float32(reach / _MOST)
+    back = np.clip(np.rint(share / step), -_MOST, _MOST) * step
+    return float(np.mean((back - share) ** 2, dtype=np.float64))

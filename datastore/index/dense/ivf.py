@@ -26,7 +26,7 @@ from ...arrays import read_header
 from ...errors import IntegrityError
 from . import Candidates, Metric
 from .faiss_engine import candidates_of, metric_type, selector
-from .ivf_lists import LIST_BYTES, Codec
+from .ivf_lists import LIST_BYTES, SCALES, Codec
 from .list_router import ListRouter, router_bytes
 
 _DEFAULT_EFFORT = 64
@@ -84,7 +84,7 @@ class IvfIndex:
         if self._metric not in get_args(Metric):
             raise ValueError(f"unknown metric {self._metric!r}")
         self._scale = float(header.get("scale", 1.0))  # of what lists and codes are made from, to the vectors
-        if not 1e-30 < self._scale < 1e30:
+        if not SCALES[0] <= self._scale <= SCALES[1]:
             raise ValueError(f"impossible scale {self._scale}")
         self._codec = codec_of(**header["codec"])
         centroids, router_codebooks, codebooks, sizes = (

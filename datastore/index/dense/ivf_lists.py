@@ -21,6 +21,7 @@ from .vectors import ScaledVectors
 LIST_BYTES = 24 + 160  # of faiss' record of a list, and of our view of its ordinals
 _CODEC_ROWS = 16_384  # that codebooks are trained on
 _LARGEST = 1024.0  # number in a centroid: float16 ends at 65,504, and has few digits below .00006
+SCALES = (2.0**-60, 2.0**60)  # of vectors before they are coded; float32 holds their squares
 
 Coder = Callable[[NDArray[np.float32], NDArray[np.int64]], NDArray[np.uint8]]
 """(n, d) rows and the (n,) lists they are in -> (n, code bytes)."""
@@ -110,9 +111,9 @@ def build_lists(vectors: Vectors, folder: Path, codec: Codec, *, lists: int, see
 
 
 def _scale(centroids: NDArray[np.float32]) -> float:
-    """The power of two that brings the largest number of centroids to `_LARGEST` or just below."""
+    """The power of two that brings the largest number of centroids to `_LARGEST` or just below, as far as `SCALES` go."""
     largest = float(np.abs(centroids).max())
-    return 1.0 if largest == 0 else 2.0 ** math.floor(math.log2(_LARGEST / largest))
+    return 1.0 if largest == 0 else float(np.clip(2.0 ** math.floor(math.log2(_LARGEST / largest)), *SCALES))
 
 
 def codes_of(index: Any) -> Coder:
