@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import machine, save
+from common import RESULTS, machine, save
 
 DATA = Path(os.environ.get("COMPENDIA_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 FOLDER = Path("~/.cache/compendia/bench/ingestion").expanduser()
@@ -352,19 +352,24 @@ def main() -> None:
     if arguments.one:
         print(json.dumps(one_build(json.loads(arguments.one))))
         return
-    folder, where = arguments.folder.expanduser().resolve(), machine()
-    measured: dict[str, Any] = {}
+    folder, file = arguments.folder.expanduser().resolve(), RESULTS / "ingestion.json"
+    results = (
+        json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"what": "what a build costs"}
+    )
     for part in arguments.only:
+        where = machine()
         match part:
             case "growth":
-                measured[part] = growth(folder, arguments.sizes_gb, arguments.filters, arguments.index)
+                measured = growth(folder, arguments.sizes_gb, arguments.filters, arguments.index)
             case "encoder":
-                measured[part] = around_the_encoder(folder, arguments.passages)
+                measured = around_the_encoder(folder, arguments.passages)
             case "executors":
-                measured[part] = executors(folder, arguments.size_mb)
+                measured = executors(folder, arguments.size_mb)
             case _:
-                measured[part] = again(folder, arguments.size_mb, files=200)
-    save("ingestion", {"what": "what a build costs", **measured, "machine": where})
+                measured = again(folder, arguments.size_mb, files=200)
+        # After each, so that one that is stopped does not take the results of others with it.
+        results[part] = {**measured, "machine": where}
+        save("ingestion", results)
 
 
 if __name__ == "__main__":

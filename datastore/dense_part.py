@@ -25,7 +25,6 @@ class DensePart:
         self.index = index
         self.curve = curve
         self._query_length = None if curve is None else curve.query_length
-        self._settings: dict[tuple[int, float], Setting | None] = {}
         self.ranges = list(rows.values())
         lengths = [len(covered) for covered in self.ranges]
         self.rows = sum(lengths)
@@ -36,11 +35,7 @@ class DensePart:
 
     def setting(self, k: int, recall: float) -> Setting | None:
         """The cheapest way to ask that reaches `recall` among the k best; None where none does, or none was measured."""
-        if self.curve is None:
-            return None
-        if (k, recall) not in self._settings:
-            self._settings[k, recall] = self.curve.cheapest(k, recall)
-        return self._settings[k, recall]
+        return None if self.curve is None else self.curve.cheapest(k, recall)
 
     def search(
         self, queries: NDArray[np.float32], candidates: int, mask: Mask | None, effort: int | None

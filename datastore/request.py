@@ -117,7 +117,8 @@ def query_vectors(vectors: Any, dimension: int, metric: Metric) -> NDArray[np.fl
     else:
         with np.errstate(over="ignore"):
             checked = np.ascontiguousarray(given, dtype=np.float32)
-    squares = np.einsum("ij,ij->i", checked, checked)
+    # One by one: a query has the same bits in every batch, and einsum takes 9 us for one.
+    squares = np.fromiter((row.dot(row) for row in checked), dtype=np.float32, count=len(checked))
     # As plain numbers: a reduction of NumPy takes longer than a query has.
     lowest, highest = _range(squares)
     if metric != "cosine":

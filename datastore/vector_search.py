@@ -27,6 +27,7 @@ _ROWS_PER_BLOCK = 65_536
 # Candidates an index without a measured curve is asked for: 4 k, at least k + 30.
 _UNMEASURED_FACTOR, _UNMEASURED_EXTRA = 4, 30
 _SECOND_ENCODER_FACTOR, _SECOND_ENCODER_LEAST = 10, 100
+_ROUTES_KEPT = 256  # an application asks for few recalls and depths
 
 
 class Request(NamedTuple):
@@ -71,6 +72,7 @@ class VectorSearch:
         self._tail = tail
         self._has_second = second is not None
         self._counted: tuple[Mask, _Counts] | None = None
+        self._routes: dict[tuple[object, ...], _Route] = {}
 
     @property
     def rows(self) -> int:
@@ -103,26 +105,12 @@ class VectorSearch:
 
     def _route(self, request: Request, mask: Mask | None) -> _Route:
         """How to find the candidates: cheapest first, exactly where that is cheaper or nothing else will do."""
-        if not self.parts:
-            return _Route("exact: no index", None)
-        if request.recall == 1 and request.candidates is None and request.effort is None:
-            return _Route("exact: recall 1 was asked for", None)
-        settings: list[Setting] = []
-        widened = False
-        for part in self.parts:
-            setting = self._setting(part, request)
-            if setting is None:
-                assert part.curve is not None
-                best = part.curve.reached(request.k)
-                return _Route(
-                    f"exact: the index reaches recall {best:.6g}, {request.recall:g} was asked for", None
-                )
-            settings.append(setting)
-        if mask is None:
-            return _Route("index", settings)
+        route = self._unfiltered_route(request)
+        if mask is None or route.settings is None:
+            return route
         counts = self._count(mask)
-        cost_us = 0.0
-        for part, setting, allowed in zip(self.parts, settings, counts.of_parts, strict=True):
+        widened, cost_us = False, 0.0
+        for part, setting, allowed in zip(self.parts, route.settings, counts.of_parts, strict=True):
             if not allowed:
                 continue
             selectivity = allowed / part.rows
@@ -136,7 +124,34 @@ class VectorSearch:
             )
             if exact_us <= cost_us:
                 return _Route(f"exact: {counts.matches:,} of {self.rows:,} rows match", None)
-        return _Route("index, more effort for the filter" if widened else "index", settings)
+        return route._replace(name="index, more effort for the filter") if widened else route
+
+    def _unfiltered_route(self, request: Request) -> _Route:
+        """How to find candidates among all rows: exactly where nothing else will do. Chosen once for equal requests."""
+        key = request.k, request.recall, request.candidates, request.effort
+        route = self._routes.get(key)
+        if route is None:
+            if len(self._routes) >= _ROUTES_KEPT:
+                self._routes.clear()
+            route = self._routes[key] = self._choose_route(request)
+        return route
+
+    def _choose_route(self, request: Request) -> _Route:
+        if not self.parts:
+            return _Route("exact: no index", None)
+        if request.recall == 1 and request.candidates is None and request.effort is None:
+            return _Route("exact: recall 1 was asked for", None)
+        settings: list[Setting] = []
+        for part in self.parts:
+            setting = self._setting(part, request)
+            if setting is None:
+                assert part.curve is not None
+                best = part.curve.reached(request.k)
+                return _Route(
+                    f"exact: the index reaches recall {best:.6g}, {request.recall:g} was asked for", None
+                )
+            settings.append(setting)
+        return _Route("index", settings)
 
     def _count(self, mask: Mask) -> _Counts:
         """Rows that a mask allows; counted once for a mask that is used again and again, as that of deletes is."""
