@@ -47,7 +47,8 @@ CLEAN = {
     "foldoc": "reference/foldoc.jsonl.gz",
 }
 RULES = {
-    "any": DecontaminationConfig(),
+    "near": DecontaminationConfig(),
+    "any": DecontaminationConfig(rule="any"),
     "coverage": DecontaminationConfig(rule="coverage", ngram_words=5),
     "longest_run": DecontaminationConfig(rule="longest_run"),
     "jaccard": DecontaminationConfig(rule="jaccard"),
@@ -79,16 +80,26 @@ def passages(text: str) -> list[tuple[int, int]]:
     ]
 
 
-def _every_20th(change: Callable[[str, random.Random], str]) -> Callable[[str, random.Random], str]:
+def _every(count: int, change: Callable[[str, random.Random], str]) -> Callable[[str, random.Random], str]:
+    """One word in `count` changed, at least one."""
+
     def edit(text: str, draw: random.Random) -> str:
         parts = text.split()
-        first = draw.randrange(20)
+        first = draw.randrange(count)
         return " ".join(
-            change(word, draw) if i % 20 == first % max(1, min(20, len(parts))) else word
+            change(word, draw) if i % count == first % max(1, min(count, len(parts))) else word
             for i, word in enumerate(parts)
         )
 
     return edit
+
+
+def _swapped(text: str, draw: random.Random) -> str:
+    """Two neighbours in each other's place."""
+    parts = text.split()
+    place = draw.randrange(max(1, len(parts) - 1))
+    parts[place : place + 2] = parts[place : place + 2][::-1]
+    return " ".join(parts)
 
 
 def _other_hyphens(text: str, _: random.Random) -> str:
@@ -110,9 +121,11 @@ EDITS: dict[str, Callable[[str, random.Random], str]] = {
     ),
     "hyphens": _other_hyphens,
     "full width": lambda text, _: "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in text),
-    "1 of 20 words replaced": _every_20th(lambda _, draw: draw.choice(["thing", "another", "several"])),
-    "1 of 20 words left out": _every_20th(lambda _, __: ""),
-    "1 of 20 words added": _every_20th(lambda word, _: f"{word} indeed"),
+    "1 of 20 words replaced": _every(20, lambda _, draw: draw.choice(["thing", "another", "several"])),
+    "1 of 20 words left out": _every(20, lambda _, __: ""),
+    "1 of 20 words added": _every(20, lambda word, _: f"{word} indeed"),
+    "1 of 10 words replaced": _every(10, lambda _, draw: draw.choice(["thing", "another", "several"])),
+    "two words swapped": _swapped,
     "second half alone": lambda text, _: " ".join(text.split()[len(text.split()) // 2 :]),
 }
 
@@ -228,7 +241,7 @@ def main() -> None:
     build_s = (time.process_time() - started) / len(RULES)
     clean = {name: read_texts(arguments.data, pattern) for name, pattern in CLEAN.items()}
     draw = random.Random(arguments.seed)
-    usable = [q for q in questions if len(folded_words(q.text)) >= RULES["any"].min_question_words]
+    usable = [q for q in questions if len(folded_words(q.text)) >= RULES["near"].min_question_words]
     chosen = draw.sample(usable, min(arguments.planted, len(usable)))
     hosts = [text for text in clean["wikipedia"] if text.count(" ") >= 50]
     planted = {edit: plant(chosen, hosts, edit, draw) for edit in EDITS}
@@ -236,9 +249,9 @@ def main() -> None:
     result: dict[str, Any] = {
         "what": "recall of planted questions, share of clean passages dropped, words/s of processor time on one core",
         "questions": len(questions),
-        "used": len(matchers["any"].names),
-        "unused": dict(matchers["any"].unused),
-        "ngrams": len(matchers["any"].index.ngrams),
+        "used": len(matchers["near"].names),
+        "unused": dict(matchers["near"].unused),
+        "ngrams": len(matchers["near"].index.ngrams),
         "build_s": round(build_s, 2),
         "planted": len(chosen),
         "recall": {
@@ -267,7 +280,7 @@ def main() -> None:
             of_some = sum(len(folded_words(text)) for text in some)
             ours, theirs = [], []
             for _ in range(arguments.repeats):
-                ours += words_per_second(lambda texts=texts: matchers["any"].matches_of(texts), words, 1)
+                ours += words_per_second(lambda texts=texts: matchers["near"].matches_of(texts), words, 1)
                 if peer is not None:
                     theirs += words_per_second(lambda some=some: peer.contaminated(some), of_some, 1)
             speed[name] = {"words_per_second": round(median(ours))}

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import numkong
 import numpy as np
 from numpy.typing import NDArray
 
@@ -117,8 +118,8 @@ def query_vectors(vectors: Any, dimension: int, metric: Metric) -> NDArray[np.fl
     else:
         with np.errstate(over="ignore"):
             checked = np.ascontiguousarray(given, dtype=np.float32)
-    # One by one: a query has the same bits in every batch, and einsum takes 9 us for one.
-    squares = np.fromiter((row.dot(row) for row in checked), dtype=np.float32, count=len(checked))
+    # In float64, and one by one: what NumPy has for it takes longer where one query is asked, the usual case.
+    squares = np.fromiter((numkong.dot(row, row) for row in checked), dtype=np.float64, count=len(checked))
     # As plain numbers: a reduction of NumPy takes longer than a query has.
     lowest, highest = _range(squares)
     if metric != "cosine":
@@ -130,18 +131,18 @@ def query_vectors(vectors: Any, dimension: int, metric: Metric) -> NDArray[np.fl
                 hint="divide queries and stored vectors by one number",
             )
         return checked
-    if not (lowest > 1e-30 and highest < np.inf):
-        # So long or so short that float32 cannot square them, or not to be compared at all.
+    if not (lowest > 1e-30 and highest < 1e38):
+        # Too long or too short for a length in float32, or not to be compared at all.
         if not np.isfinite(given).all():
             raise UsageError("a query vector is not finite")
         if not given.any(axis=1).all():
             raise UsageError("a query vector is zero")
         return unit_vectors(given).astype(np.float32)
-    unit: NDArray[np.float32] = checked / np.sqrt(squares)[:, None]
+    unit: NDArray[np.float32] = checked / np.sqrt(squares).astype(np.float32)[:, None]
     return unit
 
 
-def _range(values: NDArray[np.float32]) -> tuple[float, float]:
+def _range(values: NDArray[np.float64]) -> tuple[float, float]:
     """Least and greatest; nan where one is not a number, one for no values."""
     if len(values) == 1:
         return float(values[0]), float(values[0])

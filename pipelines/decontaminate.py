@@ -28,8 +28,8 @@ REPORT = pa.schema(
         pa.field("passage_id", pa.string(), nullable=False),
         pa.field("task", pa.string(), nullable=False),
         pa.field("item", pa.string(), nullable=False),
-        pa.field("span", pa.string(), nullable=False),  # the longest common run, as the document has it
-        pa.field("words", pa.int64(), nullable=False),  # of the span
+        pa.field("span", pa.string(), nullable=False),  # what is common, as the document has it
+        pa.field("words", pa.int64(), nullable=False),  # of the span, those in common
         pa.field("value", pa.float64(), nullable=False),  # what the rule compares
     ]
 )

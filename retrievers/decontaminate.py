@@ -36,6 +36,7 @@ _RULE = (
     "min_run_words",
     "min_run_share",
     "min_coverage",
+    "min_in_order",
 )
 
 
@@ -45,7 +46,7 @@ class Removal(NamedTuple):
     passage_id: str
     task: str  # empty where the question is the query
     item: str
-    span: str  # the longest common run, as the passage has it
+    span: str  # what is common, as the passage has it
     words: int
     value: float  # what the rule compares
 
@@ -59,11 +60,11 @@ class CleanHits(ChainHits):
 
 @dataclass(frozen=True, repr=False)
 class Decontaminated:
-    """The hits of a chain without those that share a run of words with the query; the next best take their places.
+    """The hits of a chain without those that give the query away; the next best take their places.
 
     Attributes
     ----------
-    rule, ngram_words, min_question_words, max_jaccard, min_run_words, min_run_share, min_coverage
+    rule, ngram_words, min_question_words, max_jaccard, min_run_words, min_run_share, min_coverage, min_in_order
         As in `datastore.decontamination.DecontaminationConfig`.
     questions
         Folder of saved questions that no hit may give away, whatever the query; they have their own rule. None: the
@@ -78,6 +79,7 @@ class Decontaminated:
     min_run_words: int = _DEFAULT.min_run_words
     min_run_share: float = _DEFAULT.min_run_share
     min_coverage: float = _DEFAULT.min_coverage
+    min_in_order: float = _DEFAULT.min_in_order
     questions: str | None = None
 
     def __post_init__(self) -> None:
@@ -118,6 +120,7 @@ class Decontaminated:
         min_run_words: int = min_run_words,
         min_run_share: float = min_run_share,
         min_coverage: float = min_coverage,
+        min_in_order: float = min_in_order,
         questions: str | None = questions,
     ) -> Decontaminated:
         """A chain over this one (none: dense); a parameter that is not given has its default."""
@@ -130,6 +133,7 @@ class Decontaminated:
             min_run_words,
             min_run_share,
             min_coverage,
+            min_in_order,
             questions,
         )
 

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import repeat
 from pathlib import Path
 
 import numpy as np
-import xxhash
 from numpy.typing import NDArray
 
 from ..errors import IntegrityError, NotFoundError
 from ..files import published_folder
 from .folding import folded_word_spans, folded_words
-from .ngrams import NgramIndex, index_ngrams
-from .rules import DecontaminationConfig, Leak, Match, Question
+from .near import SEED_WORDS, Common, near_questions, not_in
+from .ngrams import NgramIndex
+from .rules import DecontaminationConfig, Leak, Match
 
-FORMAT = 1
+FORMAT = 2
 _ARRAYS = ("words", "starts", "ngrams", "places", "present")
+_SEED_ARRAYS = ("ngrams", "places", "present")  # the questions are the same
 _BATCH_CHARACTERS = 1 << 18  # what it takes in arrays fits a core's cache
 
 
@@ -36,6 +36,8 @@ class Matcher:
         Number of each word of the questions, from 1.
     index
         Their n-grams.
+    seeds
+        Their short n-grams, for the rule `near`.
     unused
         How many questions are not used, by reason.
     key
@@ -46,6 +48,7 @@ class Matcher:
     names: Sequence[tuple[str, str]]
     vocabulary: Mapping[str, int]
     index: NgramIndex
+    seeds: NgramIndex | None
     unused: Mapping[str, int]
     key: str
     folder: Path | None = None
@@ -57,7 +60,7 @@ class Matcher:
         return Matcher, tuple(getattr(self, part.name) for part in fields(self))
 
     def matches(self, text: str) -> list[Match]:
-        """All runs that a text shares with questions, by start, then question; overlapping ones included."""
+        """All that a text shares with questions, by start, then question; overlapping ones included."""
         return self.matches_of([text])[0]
 
     def matches_of(self, texts: Sequence[str]) -> list[list[Match]]:
@@ -75,23 +78,26 @@ class Matcher:
 
     def _match(self, texts: Sequence[str], found: Sequence[list[Match]]) -> None:
         numbers, starts = self._numbered(texts)
-        runs = self.index.runs(numbers)
-        if not len(runs.first):
-            return
-        owners = np.searchsorted(starts, runs.first, side="right") - 1
-        questions = self.index.owners(runs.place)
-        order = np.lexsort((runs.place, questions, runs.first))
+        common = self._runs(numbers, starts)
+        if self.seeds is not None:
+            common += not_in(near_questions(numbers, starts, self.seeds, self.config.min_in_order), common)
         spans: dict[int, list[tuple[int, int]]] = {}
-        for i in order.tolist():
-            owner, question, size = int(owners[i]), int(questions[i]), int(runs.size[i])
-            if owner not in spans:
-                spans[owner] = folded_word_spans(texts[owner])
-            word = int(runs.first[i] - starts[owner])
-            place = int(runs.place[i] - self.index.starts[question])
-            start, end = spans[owner][word][0], spans[owner][word + size - 1][1]
-            found[owner].append(
-                Match(*self.names[question], start, end, size, texts[owner][start:end], question, place)
+        for text, question, first, end, words, place in sorted(common, key=lambda one: (one.first, *one)):
+            if text not in spans:
+                spans[text] = folded_word_spans(texts[text])
+            before = int(starts[text])
+            start, stop = spans[text][first - before][0], spans[text][end - before - 1][1]
+            found[text].append(
+                Match(*self.names[question], start, stop, words, texts[text][start:stop], question, place)
             )
+
+    def _runs(self, numbers: NDArray[np.int32], starts: NDArray[np.int64]) -> list[Common]:
+        runs = self.index.runs(numbers)
+        texts = np.searchsorted(starts, runs.first, side="right") - 1
+        questions = self.index.owners(runs.place)
+        places = runs.place - self.index.starts[questions]
+        columns = texts, questions, runs.first, runs.first + runs.size, runs.size, places
+        return [Common(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
 
     def _numbered(self, texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """The words of texts by number, a 0 before, between and after them, and where each text begins."""
@@ -146,7 +152,7 @@ class Matcher:
         config = self.config
         sizes = [len(self.index.question(match.question)) for match in matches]
         match config.rule:
-            case "any":
+            case "any" | "near":
                 return [float(found.words) for found in matches]
             case "longest_run":
                 shares = [round(found.words / size, 4) for found, size in zip(matches, sizes, strict=True)]
@@ -192,6 +198,9 @@ class Matcher:
         with published_folder(folder) as unfinished:
             for name in _ARRAYS:
                 np.save(unfinished / f"{name}.npy", getattr(self.index, name), allow_pickle=False)
+            if self.seeds is not None:
+                for name in _SEED_ARRAYS:
+                    np.save(unfinished / f"seed_{name}.npy", getattr(self.seeds, name), allow_pickle=False)
             about = {
                 "format": FORMAT,
                 "key": self.key,
@@ -225,59 +234,29 @@ def open_matcher(folder: Path) -> Matcher:
             f"{folder} has format {about.get('format')}, expected {FORMAT}",
             hint="remove the folder, and build it again",
         )
+    config = DecontaminationConfig(**about["config"])
+    names = [*_ARRAYS, *(f"seed_{name}" for name in _SEED_ARRAYS if config.rule == "near")]
     try:
-        arrays = {
-            name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in _ARRAYS
-        }
+        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in names}
     except (FileNotFoundError, ValueError) as error:
         raise IntegrityError(
             f"{folder} is not complete: {error}", hint="remove the folder, and build it again"
         ) from error
-    config = DecontaminationConfig(**about["config"])
+    index = NgramIndex(config.ngram_words, *(arrays[name] for name in _ARRAYS))
+    seeds = None
+    if config.rule == "near":
+        own = {name: arrays[f"seed_{name}"] for name in _SEED_ARRAYS}
+        seeds = NgramIndex(SEED_WORDS, index.words, index.starts, **own)
     return Matcher(
         config=config,
         names=[(task, item) for task, item in about["names"]],
         vocabulary={word: number for number, word in enumerate(about["vocabulary"], start=1)},
-        index=NgramIndex(config.ngram_words, **arrays),
+        index=index,
+        seeds=seeds,
         unused=about["unused"],
         key=about["key"],
         folder=folder,
     )
-
-
-def build_matcher(
-    questions: Iterable[Question | tuple[str, str, str]],
-    config: DecontaminationConfig = DecontaminationConfig(),  # noqa: B008 (frozen)
-) -> Matcher:
-    """Index questions; in whatever order and however often they are given, the matcher is the same."""
-    unused: Counter[str] = Counter()
-    vocabulary: dict[str, int] = {}
-    names: list[tuple[str, str]] = []
-    numbered: list[list[int]] = []
-    for task, item, text in sorted(set(map(tuple, questions))):
-        words = folded_words(text)
-        if len(words) < config.min_question_words:
-            unused["too_short"] += 1
-            continue
-        names.append((task, item))
-        numbered.append([vocabulary.setdefault(word, len(vocabulary) + 1) for word in words])
-    index = index_ngrams(
-        numbered,
-        np.array([False, *map(_is_spelt, vocabulary)]),
-        length=config.ngram_words,
-        max_questions=config.max_questions,
-        min_letter_words=config.min_letter_words,
-    )
-    if without := len(names) - len(np.unique(index.owners(index.places))):
-        unused["no_evidence"] = without
-    digest = xxhash.xxh3_128(json.dumps([FORMAT, config.model_dump(), names, list(vocabulary)]).encode())
-    digest.update(index.words.tobytes())
-    return Matcher(config, names, vocabulary, index, dict(unused), digest.hexdigest())
-
-
-def _is_spelt(word: str) -> bool:
-    """Whether it is more than a number or the name of a variable."""
-    return not word.isascii() or sum(map(str.isalpha, word)) > 1
 
 
 def _jaccard(one: Sequence[int], other: Sequence[int], size: int) -> float:

@@ -20,6 +20,7 @@ from datastore.decontamination import (
     open_matcher,
 )
 from datastore.decontamination.folding import folded_word_spans, folded_words
+from datastore.decontamination.near import common_subsequence
 
 ROBE = (
     "A robe takes 2 bolts of blue fiber and half that much white fiber. How many bolts in total does it take?"
@@ -109,7 +110,8 @@ def test_runs_are_as_long_as_they_can_be(matcher):
     assert matcher.matches(f"robe {' '.join(words[3:15])} things") == []  # 12 words
 
 
-def test_a_short_question_counts_only_whole(matcher):
+def test_a_short_question_counts_only_whole_as_a_run():
+    matcher = of_rule("any")
     (match,) = matcher.matches(f"Quiz: {SHORT} Carbon dioxide.")
 
     assert (match.item, match.words) == ("8", 9)
@@ -168,7 +170,7 @@ words_of_few = st.lists(st.sampled_from(["aa", "bb", "cc", "dd"]), max_size=30)
 @given(st.lists(words_of_few, min_size=1, max_size=3), words_of_few, st.integers(2, 5))
 def test_matches_equal_a_plain_search(questions, text, size):
     config = DecontaminationConfig(
-        ngram_words=size, min_question_words=3, max_questions=1000, min_letter_words=0
+        rule="any", ngram_words=size, min_question_words=3, max_questions=1000, min_letter_words=0
     )
     matcher = build_matcher([("t", str(i), " ".join(words)) for i, words in enumerate(questions)], config)
 
@@ -264,6 +266,92 @@ def test_coverage_finds_a_question_with_words_changed():
     assert values(of_rule("coverage", ngram_words=5, min_run_words=17), edited) == []
 
 
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (lambda words: words, 23),
+        (
+            lambda words: [
+                *words[:4],
+                "the",
+                *words[5:11],
+                "collision",
+                *words[12:17],
+                "outcome",
+                *words[18:],
+            ],
+            20,
+        ),
+        (lambda words: [word for i, word in enumerate(words) if i % 6 != 5], 20),  # 3 of 23 left out
+        (lambda words: [part for word in words[:4] for part in (word, "indeed")] + words[4:], 23),
+        (lambda words: words[2:4] + words[:2] + words[4:], 21),
+    ],
+    ids=["verbatim", "replaced", "left out", "added", "swapped"],
+)
+def test_a_question_with_words_changed_is_near(matcher, edit, words):
+    leak = " ".join(edit(re.sub(r"[.?]", "", PLANET).split()))
+    match = max(matcher.matches(planted(leak)), key=lambda match: match.words)
+
+    assert (match.task, match.item, match.words) == ("arc", "7", words)
+    assert match.span in leak
+
+
+def test_near_by_hand():
+    """SHORT has 9 words: 8 are .8889 of it, 7 are .7778."""
+    one, two = (
+        "Which gas do green plants take from the water?",
+        "Which gas do green cells take from the water?",
+    )
+
+    assert values(of_rule("near"), one) == [("8", 8.0)]
+    assert values(of_rule("near"), two) == []
+    assert values(of_rule("near", min_in_order=0.7778), two) == [("8", 7.0)]
+    assert values(of_rule("near", min_in_order=0.8889), one) == [("8", 8.0)]
+    assert values(of_rule("near", min_in_order=0.889), one) == []
+
+
+def test_words_in_another_order_or_far_apart_are_not_near(matcher):
+    words = SHORT.rstrip("?").split()
+    apart = [part for word in words for part in (word, "and", "so")]
+
+    assert matcher.matches(planted(" ".join([*words[5:], *words[:5]]))) == []
+    assert matcher.matches(planted(" ".join(apart))) == []
+    assert matcher.matches(planted(" ".join([*words[:4], *BEFORE.split(), *words[4:]]))) == []
+
+
+def test_a_run_that_says_as_much_stands_for_a_near_question(matcher):
+    words = ROBE.split()
+    cut = " ".join(words[:18])  # of 22: .8182, a run of 18
+
+    assert [(m.words, m.span) for m in matcher.matches(f"{BEFORE} {cut}")] == [(18, cut)]
+    both = matcher.matches(planted(" ".join([*words[:15], "small", *words[16:]])))
+    assert [(m.words, m.place) for m in both] == [(15, 0), (21, 0)]
+
+
+few_words = st.lists(st.sampled_from(range(5)), max_size=14)
+
+
+@given(few_words, few_words)
+def test_common_subsequences_equal_dynamic_programming(one, other):
+    lengths = [[0] * (len(other) + 1) for _ in range(len(one) + 1)]
+    for i, a in enumerate(one):
+        for j, b in enumerate(other):
+            lengths[i + 1][j + 1] = lengths[i][j] + 1 if a == b else max(lengths[i][j + 1], lengths[i + 1][j])
+    longest = lengths[-1][-1]
+
+    assert common_subsequence(one, other) == (longest, lengths[-1].index(longest))
+
+
+def test_a_near_question_across_passages_contaminates_both(matcher):
+    leak = PLANET.replace("meteorite", "stone")
+    text = planted(leak)
+    middle = text.index("stone")
+
+    leaks = matcher.leaks([text], [[(0, middle), (middle, len(text))]])
+
+    assert [(found.passage, found.item, found.value) for found in leaks] == [(0, "7", 22.0), (1, "7", 22.0)]
+
+
 def test_one_leak_a_passage_and_item_the_strongest(matcher):
     part = " ".join(ROBE.split()[:13])
     text = f"{part}. And again: {ROBE} {part}"
@@ -289,6 +377,7 @@ def test_saved_and_opened(matcher, tmp_path):
         assert again.matches(text) == matcher.matches(text)
         assert (again.key, again.config, again.unused) == (matcher.key, matcher.config, matcher.unused)
         assert isinstance(again.index.ngrams, np.memmap)
+        assert isinstance(again.seeds.ngrams, np.memmap)
     assert len(pickle.dumps(saved)) < 1000
     assert pickle.loads(pickle.dumps(matcher)).matches(text) == matcher.matches(text)
 

@@ -23,7 +23,7 @@ class Clean(NamedTuple):
 
 
 def clean(query: str, ranked: Sequence[Passage], k: int) -> Clean:
-    """The k best of `ranked` that share no 13 words in a row with the query, by the rules of `decontaminated`."""
+    """The k best of `ranked` that do not give the query away, by the rule of `decontaminated`."""
     matcher = build_matcher([Question("", "", query)])
     spans: dict[int, str] = {}
     for leak in matcher.leaks(
