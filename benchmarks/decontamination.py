@@ -241,7 +241,10 @@ def main() -> None:
     build_s = (time.process_time() - started) / len(RULES)
     clean = {name: read_texts(arguments.data, pattern) for name, pattern in CLEAN.items()}
     draw = random.Random(arguments.seed)
-    usable = [q for q in questions if len(folded_words(q.text)) >= RULES["near"].min_question_words]
+    stems = {
+        (q.task, q.item): q for q in reversed(questions)
+    }.values()  # the first text of each item: no list of options
+    usable = [q for q in stems if len(folded_words(q.text)) >= RULES["near"].min_question_words]
     chosen = draw.sample(usable, min(arguments.planted, len(usable)))
     hosts = [text for text in clean["wikipedia"] if text.count(" ") >= 50]
     planted = {edit: plant(chosen, hosts, edit, draw) for edit in EDITS}

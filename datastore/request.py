@@ -138,8 +138,8 @@ def query_vectors(vectors: Any, dimension: int, metric: Metric) -> NDArray[np.fl
         if not given.any(axis=1).all():
             raise UsageError("a query vector is zero")
         return unit_vectors(given).astype(np.float32)
-    unit: NDArray[np.float32] = checked / np.sqrt(squares).astype(np.float32)[:, None]
-    return unit
+    lengths = np.sqrt(squares).astype(np.float32)
+    return np.divide(checked, lengths[:, None], dtype=np.float32)
 
 
 def _range(values: NDArray[np.float64]) -> tuple[float, float]:

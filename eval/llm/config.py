@@ -51,7 +51,8 @@ class Options(_Frozen):
     )
     decontaminate: bool = Field(
         default=True,
-        description="Leave out passages that share 13 words in a row with the query, for the next best ones",
+        description="Leave out passages that give the query away (13 words in a row, or all but a few of its words "
+        "in order), for the next best ones",
     )
 
     @field_validator("template")

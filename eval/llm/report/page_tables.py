@@ -95,8 +95,8 @@ def retrieval_table(arms: Sequence[Mapping[str, Any]]) -> str:
     )  # fmt: skip
     return (
         f'<div class="scroll"><table><tr>{head}</tr>{"".join(rows)}</table></div>'
-        '<p class="soft">Removed: passages that share 13 words in a row with the question; the next best took their '
-        "places. In parentheses: questions.</p>"
+        '<p class="soft">Removed: passages that give the question away (13 words in a row, or all but a few of its words '
+        "in order); the next best took their places. In parentheses: questions.</p>"
     )
 
 
