@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -77,17 +78,16 @@ class SentenceTransformerEncoder:
     def token_spans(self, texts: Sequence[str]) -> list[NDArray[np.int32]]:
         if not texts:
             return []
+        # What wraps it makes lists of all that a model would be given, which takes nearly as long as to find the tokens.
         with self._tokenizer_lock:
-            encoded = self._tokenizer(
-                list(texts),
-                add_special_tokens=False,
-                truncation=False,
-                padding=False,
-                return_offsets_mapping=True,
-                return_attention_mask=False,
-                verbose=False,
-            )
-        return [np.array(spans, dtype=np.int32).reshape(-1, 2) for spans in encoded["offset_mapping"]]
+            backend = self._tokenizer.backend_tokenizer
+            backend.no_truncation()
+            backend.no_padding()
+            encoded = backend.encode_batch(list(texts), add_special_tokens=False)
+        return [
+            np.fromiter(chain.from_iterable(one.offsets), dtype=np.int32, count=2 * len(one)).reshape(-1, 2)
+            for one in encoded
+        ]
 
     def encode_passages(
         self,
