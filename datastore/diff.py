@@ -26,12 +26,16 @@ class Difference(NamedTuple):
     removed: int
     changed: int  # same id; another text, title, document, source, ordinal, span or metadata
     same: int
-    lowest_cosine: float | None  # of the vectors of passages in both; None where their dimensions differ
+    # Of the vectors of passages in both; None where their dimensions differ.
+    lowest_cosine: float | None
+    lowest_length_ratio: (
+        float | None
+    )  # of the shorter to the longer: lengths count where the metric is not cosine
     examples: dict[str, list[str]]  # the first ids of each of `added`, `removed`, `changed`
 
     @property
     def equal(self) -> bool:
-        """Whether the passages are the same; vectors may differ by what `lowest_cosine` says."""
+        """Whether the passages are the same; vectors may differ by what the two lowest figures say."""
         return not (self.added or self.removed or self.changed)
 
 
@@ -62,15 +66,14 @@ def _difference(one: tuple[Manifest, Catalog], other: tuple[Manifest, Catalog]) 
     removed = [name for name in left.ids if name not in known]
     differs = left.digests[pairs[:, 0]] != right.digests[pairs[:, 1]]
     changed = [right.ids[position] for position in pairs[differs, 1]]
+    cosine, ratio = _lowest((*one, left.rows[pairs[:, 0]]), (*other, right.rows[pairs[:, 1]]))
     return Difference(
         added=len(added),
         removed=len(removed),
         changed=len(changed),
         same=len(pairs) - len(changed),
-        lowest_cosine=_lowest_cosine(
-            (*one, left.rows[pairs[:, 0]]),
-            (*other, right.rows[pairs[:, 1]]),
-        ),
+        lowest_cosine=cosine,
+        lowest_length_ratio=ratio,
         examples={
             "added": added[:_SHOWN],
             "removed": removed[:_SHOWN],
@@ -88,17 +91,19 @@ def _contents(catalog: Catalog) -> _Contents:
     return _Contents(ids, np.array(digests, dtype=np.uint64), np.array(rows, dtype=np.int64))
 
 
-def _lowest_cosine(*sides: tuple[Manifest, Catalog, NDArray[np.int64]]) -> float | None:
+def _lowest(*sides: tuple[Manifest, Catalog, NDArray[np.int64]]) -> tuple[float | None, float | None]:
+    """Of the vectors of rows that belong together the lowest cosine, and the lowest ratio of lengths."""
     (one, _, rows), (other, _, _) = sides
     if one.dimension != other.dimension or not len(rows):
-        return None
+        return None, None
     vectors = [open_exact_vectors(catalog, manifest, rescoring=False) for manifest, catalog, _ in sides]
-    lowest = 1.0
+    lowest = ratio = 1.0
     for start in range(0, len(rows), _ROWS_PER_BLOCK):
         x, y = (
             source.take(side[2][start : start + _ROWS_PER_BLOCK]).astype(np.float64)
             for source, side in zip(vectors, sides, strict=True)
         )
-        cosines = np.einsum("ij,ij->i", x, y) / (np.linalg.norm(x, axis=1) * np.linalg.norm(y, axis=1))
-        lowest = min(lowest, float(cosines.min()))
-    return round(lowest, 6)
+        lengths = np.stack([np.linalg.norm(x, axis=1), np.linalg.norm(y, axis=1)])
+        lowest = min(lowest, float((np.einsum("ij,ij->i", x, y) / lengths.prod(axis=0)).min()))
+        ratio = min(ratio, float((lengths.min(axis=0) / lengths.max(axis=0)).min()))
+    return round(lowest, 6), round(ratio, 6)

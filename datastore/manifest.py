@@ -156,7 +156,7 @@ def current_version(store: Path) -> int | None:
     """The version that `CURRENT` names; None where nothing has been committed."""
     try:
         text = (store / "CURRENT").read_text(encoding="ascii").strip()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (UnicodeDecodeError, OSError):
         text = "not text"
@@ -173,7 +173,11 @@ def manifest_path(store: Path, version: int) -> Path:
 
 def versions(store: Path) -> list[int]:
     """The versions whose manifests are there, ascending."""
-    return sorted(int(file.stem) for file in (store / "versions").glob("*.json") if file.stem.isdigit())
+    return sorted(
+        int(file.stem)
+        for file in (store / "versions").glob("*.json")
+        if file.stem.isascii() and file.stem.isdigit() and file.is_file()
+    )
 
 
 def next_version(store: Path) -> int:

@@ -83,20 +83,21 @@ class Passage(NamedTuple):
 
 def _metadata_table(passages: pa.Table, metadata: Sequence[Mapping[str, Any]]) -> pa.Table:
     """The filterable columns: a key whose values are of one scalar type keeps it (whole numbers among others count as
-    floats); of any other texts stay as they are, and the rest becomes JSON text.
+    floats); of any other texts stay as they are, and the rest becomes JSON text. NaN is a value that is missing.
     """
     table = passages.select(FILTER_COLUMNS)
     for key in sorted({key for record in metadata for key in record} - set(FILTER_COLUMNS)):
-        values = [record.get(key) for record in metadata]
+        given = (record.get(key) for record in metadata)
+        values = [None if isinstance(value, float) and math.isnan(value) else value for value in given]
         types = {type(value) for value in values if value is not None}
-        if types == {int, float}:
-            values = [None if value is None else float(value) for value in values]
-        elif not types or len(types) > 1 or types - {bool, int, float, str}:
+        if not types or (len(types) > 1 and types != {int, float}) or types - {bool, int, float, str}:
             values = [
                 value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
                 for value in values
             ]
         try:
+            if types == {int, float}:
+                values = [None if value is None else float(value) for value in values]
             column = pa.array(values)
         except (pa.ArrowInvalid, OverflowError):  # an integer beyond 64 bits
             column = pa.array([None if value is None else str(value) for value in values])

@@ -30,7 +30,7 @@ from .kinds import check_names, declare, parse_config
 from .manifest import Manifest, StoredEncoder, current_version, versions
 from .planning.planner import footprint, store_ram_bytes
 from .request import check_request, check_rows, check_texts, is_text, query_vectors
-from .segment import StoredType
+from .segment import PASSAGES, StoredType
 from .snapshot import Snapshot, hold_version
 
 _DEFAULT_RECALL = 0.95
@@ -202,6 +202,7 @@ class Datastore:
 
     def refresh(self) -> bool:
         """Move on to the store's current version; whether there was a newer one. Searches under way keep theirs."""
+        _ = self.snapshot  # after a fork the lock is another
         with self._refreshing:
             old = self.snapshot
             if current_version(self.path) == old.version:
@@ -432,7 +433,15 @@ class Datastore:
         return snapshot.read_hits(check_rows(snapshot, rows), scores)
 
     def read_column(self, name: str) -> list[Any]:
-        """A column of `datastore.segment.PASSAGES` for all rows, in row order, deleted ones included."""
+        """A column of `datastore.segment.PASSAGES` for all rows, in row order, deleted ones included.
+
+        Raises
+        ------
+        UsageError
+            If there is no such column.
+        """
+        if name not in PASSAGES.names:
+            raise UsageError(f"passages have no column {name!r}", hint=f"known: {', '.join(PASSAGES.names)}")
         return self.snapshot.catalog.read_column(name)
 
     def live_rows(self) -> NDArray[np.int64]:
@@ -510,7 +519,7 @@ class Datastore:
         draws = texts is not None and manifest.encoder is not None and manifest.calibration is None
         encoder = self.encoder if draws else None
         block = edit.Rows(rows, ids, texts, metadata)
-        _, made = edit.add(self.path, [block], replace=replace, encoder=encoder)
+        _, made = edit.add(self.snapshot.path, [block], replace=replace, encoder=encoder)
         self.refresh()
         return made if ids is None else [*map(str, ids)]  # NumPy's strings too
 
@@ -530,7 +539,7 @@ class Datastore:
         NotFoundError
             If a passage id is not there, or none of the documents is; nothing is deleted then.
         """
-        _, count = edit.delete(self.path, ids=ids, document_ids=document_ids, where=where)
+        _, count = edit.delete(self.snapshot.path, ids=ids, document_ids=document_ids, where=where)
         self.refresh()
         return count
 
@@ -549,7 +558,7 @@ class Datastore:
         UsageError
             If there is no such kind or option, or another index of this name.
         """
-        _, added = feature_changes.add_feature(self.path, kind, on_rows=on_rows)
+        _, added = feature_changes.add_feature(self.snapshot.path, kind, on_rows=on_rows)
         self.refresh()
         return added
 
@@ -561,22 +570,22 @@ class Datastore:
         NotFoundError
             If there is none of this name.
         """
-        feature_changes.drop_feature(self.path, name)
+        feature_changes.drop_feature(self.snapshot.path, name)
         self.refresh()
 
     def compact(self) -> Pruned:
         """Write what is live into few segments under one index, and free the disk of all earlier versions."""
-        edit.compact(self.path)
+        edit.compact(self.snapshot.path)  # which a closed store lacks, so that nothing changes
         self.refresh()
         return self.prune()
 
     def prune(self, *, keep: int = 1) -> Pruned:
         """Free the disk of all but the newest `keep` versions; those that a reader has open stay."""
-        return prune(self.path, keep=keep)
+        return prune(self.snapshot.path, keep=keep)
 
     def rollback(self, version: int) -> int:
         """Make the state of an earlier version the current one; the number that it has now."""
-        manifest = edit.rollback(self.path, version)
+        manifest = edit.rollback(self.snapshot.path, version)
         self.refresh()
         return manifest.version
 

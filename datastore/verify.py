@@ -74,9 +74,16 @@ def verify_recall(
     `queries` (n, d) say how it is for them; default, those that the store was calibrated with, else rows with noise.
     They are vectors of the index's encoder: of a store with two encoders it is the index that is measured, and a search,
     in which the second encoder decides, may find less of what that one puts first.
+
+    Raises
+    ------
+    UsageError
+        If the store is empty, or there is no query.
     """
     with Datastore.open(path) as store:
         snapshot = store.snapshot
+        if not len(store):
+            raise UsageError(f"{path} has no passages: there is no recall to measure", hint="add some first")
         if queries is not None:
             source, asked = "given", query_vectors(queries, store.manifest.dimension, store.manifest.metric)
         else:
@@ -84,6 +91,9 @@ def verify_recall(
             vectors = snapshot.sequential_vectors()
             source = store.manifest.calibration.source if store.manifest.calibration else "rows"
             asked = perturbed_rows(vectors, _PERTURBED_ROWS, seed=1) if kept is None else kept
+
+        if not len(asked):
+            raise UsageError("there is no query to measure recall with", hint="give one or more")
 
         def search(vectors: NDArray[np.float32], k: int, recall: float) -> NDArray[np.int64]:
             return snapshot.search(vectors, Request(k, recall), snapshot.mask(None)).rows

@@ -104,7 +104,7 @@ def _read(datastore: Any, path: Path) -> list[dict[str, Any]]:
 
         try:
             records: list[dict[str, Any]] = pq.read_table(path).to_pylist()
-        except pa.ArrowException as error:
+        except (pa.ArrowException, OverflowError) as error:  # damaged; a date that Python has not
             raise datastore.UsageError(f"{path} cannot be read: {error}") from error
         return records
     if path.suffix != ".jsonl":
@@ -116,7 +116,7 @@ def _read(datastore: Any, path: Path) -> list[dict[str, Any]]:
                 continue
             try:
                 record = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise datastore.UsageError(f"{path}, line {number} is not JSON: {error}") from error
             if not isinstance(record, dict):
                 raise datastore.UsageError(f"{path}, line {number} is not a JSON object")

@@ -28,9 +28,11 @@ def diff(
             count = getattr(found, kind)
             if count:
                 typer.echo(f"{kind}: {count:,}, first {', '.join(found.examples[kind])}")
-        cosine = (
-            "" if found.lowest_cosine is None else f"; lowest cosine of their vectors {found.lowest_cosine}"
-        )
-        typer.echo(f"the same: {found.same:,}{cosine}")
+        vectors = ""
+        if found.lowest_cosine is not None:
+            vectors = f"; lowest cosine of their vectors {found.lowest_cosine}"
+            if found.lowest_length_ratio < 0.999:  # more than rounding
+                vectors += f", lowest ratio of their lengths {found.lowest_length_ratio}"
+        typer.echo(f"the same: {found.same:,}{vectors}")
     if not found.equal:
         raise typer.Exit(1)

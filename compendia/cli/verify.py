@@ -67,10 +67,13 @@ def _queries(datastore: Any, store: Path, file: Path) -> Any:
     if file.suffix == ".npy":
         try:
             return np.load(file, allow_pickle=False)
-        except ValueError as error:
+        except (ValueError, EOFError) as error:
             raise datastore.UsageError(f"{file} cannot be read: {error}") from error
     if file.suffix != ".txt":
         raise datastore.UsageError(f"{file} is neither .npy nor .txt")
-    questions = [line for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    try:
+        questions = [line for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except UnicodeDecodeError as error:
+        raise datastore.UsageError(f"{file} is not UTF-8: {error}") from error
     with datastore.Datastore.open(store) as opened:
         return opened.encoder.encode_queries(questions)

@@ -139,7 +139,13 @@ def _records(metadata: Metadata | None, start: int, stop: int) -> Sequence[Mappi
     if metadata is None:
         return [{}] * (stop - start)
     if isinstance(metadata, pa.Table):
-        records: list[dict[str, Any]] = metadata.slice(start, stop - start).to_pylist()
+        try:
+            records: list[dict[str, Any]] = metadata.slice(start, stop - start).to_pylist()
+        except (OverflowError, ValueError) as error:  # a date that Python has not
+            raise UsageError(
+                f"metadata of rows {start} to {stop - 1} cannot be read: {error}",
+                hint="turn such a column into text: column.cast(pyarrow.string())",
+            ) from error
         return records
     return metadata[start:stop]
 
@@ -151,7 +157,7 @@ def _passage(passage_id: str, text: str, record: Any, row: int) -> Passage:
     own = {key: _plain(value) for key, value in record.items() if key in FILTER_COLUMNS and value is not None}
     rest = {key: _plain(value) for key, value in record.items() if key not in FILTER_COLUMNS}
     try:
-        json.dumps([own, rest], ensure_ascii=False).encode()
+        json.dumps([own, rest], ensure_ascii=False, sort_keys=True).encode()  # as it will be written
     except (TypeError, ValueError, RecursionError) as error:
         raise UsageError(
             f"metadata of row {row} holds what JSON cannot: {error}", hint="turn it into text or numbers"
@@ -159,7 +165,7 @@ def _passage(passage_id: str, text: str, record: Any, row: int) -> Passage:
     if own.get("passage_id", passage_id) != passage_id:
         raise UsageError(f"metadata of row {row} has another passage_id than ids: {own['passage_id']!r}")
     ordinal = own.get("ordinal", 0)
-    if not isinstance(ordinal, int) or not -(2**31) <= ordinal < 2**31:
+    if not isinstance(ordinal, int) or isinstance(ordinal, bool) or not -(2**31) <= ordinal < 2**31:
         raise UsageError(f"ordinal of row {row} must be a whole number of 32 bits, got {ordinal!r:.80}")
     return Passage(
         passage_id=passage_id,
@@ -175,9 +181,11 @@ def _passage(passage_id: str, text: str, record: Any, row: int) -> Passage:
 
 
 def _plain(value: Any) -> Any:
-    """Numbers and arrays of NumPy as Python's, dates as ISO text; whatever else stays."""
+    """Numbers and arrays of NumPy as Python's, dates as ISO text, pandas' missing date as None; whatever else stays."""
+    if isinstance(value, np.datetime64) and isinstance(value.tolist(), int):
+        value = value.astype("datetime64[us]")  # of nanoseconds NumPy would make a number
     if isinstance(value, np.generic | np.ndarray):
         value = value.tolist()
     if hasattr(value, "isoformat"):
-        return value.isoformat()
+        return value.isoformat() if value == value else None  # noqa: PLR0124 (NaT is not)
     return value

@@ -6,6 +6,7 @@ The caller's own open stores keep their version until they are refreshed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,7 +62,10 @@ def create(
     if path.exists() and (not path.is_dir() or any(_not_of_creation(file) for file in path.iterdir())):
         what = "is a datastore already" if path.is_dir() and current_version(path) else "is not empty"
         raise UsageError(f"{path} {what}", hint=f"Datastore.open({str(path)!r}), or name a new folder")
-    path.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (NotADirectoryError, FileExistsError) as error:
+        raise UsageError(f"{path} cannot be made: {error.strerror}", hint="name a new folder") from error
     with writer_lock(path):
         entry = None
         if calibration_queries is not None:
@@ -80,6 +84,15 @@ def create(
             features=tuple(features),
         )
         return commit_next(path, manifest)
+
+
+def _new_names(catalog: Catalog, version: int, rows: range) -> list[str]:
+    """Ids for the new rows of a version, none of which is in the store: a user's own may look like them."""
+    for attempt in count():
+        names = [f"{version}-{row}" if not attempt else f"{version}.{attempt}-{row}" for row in rows]
+        if not catalog.rows_of_passages(names):
+            break
+    return names
 
 
 def _not_of_creation(file: Path) -> bool:
@@ -121,7 +134,7 @@ def add(
             names = block.ids
             if names is None:
                 first = sum(entry.rows for entry in added)
-                names = [f"{number}-{first + row}" for row in range(len(np.atleast_1d(block.vectors)))]
+                names = _new_names(catalog, number, range(first, first + len(np.atleast_1d(block.vectors))))
                 made += names
             names = check_ids(names)
             check_rows(block.vectors, names, block.texts, block.metadata, manifest.dimension)

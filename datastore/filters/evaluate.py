@@ -6,7 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -54,6 +54,8 @@ class Columns:
         with _parquet(segment.path) as file:
             schema, rows = file.schema_arrow, file.metadata.num_rows
             self._dictionaries = _dictionaries(file)
+        if len(set(schema.names)) != len(schema.names):
+            raise IntegrityError(f"{segment.path} has two columns of one name")
         if rows != segment.rows:
             raise IntegrityError(f"{segment.path} has {rows:,} rows, expected {segment.rows:,}")
         spelled = {name: _spelling(name, schema.names) for name in sorted(predicate.columns)}
@@ -87,7 +89,8 @@ class Columns:
                 f"the filter {self._predicate.sql} failed on {self._segment.path}: {error}"
             ) from error
         finally:
-            connection.unregister("segment")
+            with suppress(duckdb.Error):  # after a fatal error nothing works
+                connection.unregister("segment")
         return SegmentMask(np.packbits(np.asarray(mask, dtype=np.bool_), bitorder="little"), self.kinds)
 
 

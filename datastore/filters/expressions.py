@@ -5,7 +5,8 @@ The SQL that runs is written here, never by the caller: names of columns are rep
 every segment. A value that does not convert is NULL, so the condition it stands in is unknown and matches nothing.
 
 - compared with a date or time, text is read as one; a number or a boolean is NULL
-- else compared with a number, text is read as a DOUBLE; a boolean counts as 0 or 1
+- else compared with a number, text is read as a DOUBLE, a whole number in quotes as itself; a boolean counts as 0 or 1,
+  also where a column holds it as text; nan is no number
 - else compared with a boolean, text is read as one
 - arithmetic is done in DOUBLE, so that nothing overflows at 64 bits; x / 0 is NULL
 - text functions and LIKE take the text of anything
@@ -13,6 +14,7 @@ every segment. A value that does not convert is NULL, so the condition it stands
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
@@ -112,6 +114,8 @@ CASTS: Mapping[str, Operation] = {
 }
 _OPERATIONS = {**OPERATORS, **FUNCTIONS, **CASTS}
 
+_WHOLE_IN_QUOTES = re.compile(r"'[+-]?[0-9]{1,37}'")  # of at most 126 bits
+_COLUMN = re.compile("c[0-9]+")  # as `evaluate` calls them
 _TYPES = {
     "number": "DOUBLE",
     "double": "DOUBLE",
@@ -147,12 +151,21 @@ def _converted(term: Term, to: Takes | Kind) -> str:
         return sql
     if to == "text":
         return f"CAST({sql} AS VARCHAR)"
+    if kind == "null" and to == "number":
+        return sql  # a type of its own would make doubles of whole numbers beside it
+    if kind == "text" and to == "number" and _WHOLE_IN_QUOTES.fullmatch(sql):
+        return f"({int(sql[1:-1])})"
     if kind == "null" or ((kind == "moment") != (to == "moment") and kind != "text"):
         return f"CAST(NULL AS {_TYPES[to]})"
     if kind == "number" and to == "boolean":
         return f"({sql} <> 0)"
     if kind == "boolean" and to == "number":
         return f"CAST({sql} AS INTEGER)"
+    if kind == "text" and _TYPES[to] == "DOUBLE":
+        number = f"nullif(TRY_CAST({sql} AS DOUBLE), CAST('nan' AS DOUBLE))"
+        if not _COLUMN.fullmatch(sql):
+            return number
+        return f"coalesce({number}, CASE {sql} WHEN 'true' THEN 1 WHEN 'false' THEN 0 END)"
     return f"TRY_CAST({sql} AS {_TYPES[to]})"
 
 

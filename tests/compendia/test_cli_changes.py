@@ -281,3 +281,23 @@ def test_verify_measures_recall(invoke, tmp_path):
         ]
         assert all(row["recall"] >= row["target"] - 0.02 for row in report["rows"])
     assert invoke("verify", "s", "--queries", "q.npy").code == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("none.npy", b"", "none.npy cannot be read"),
+        ("latin.txt", "h\u00e9llo".encode("latin-1"), "latin.txt is not UTF-8"),
+        ("missing.npy", None, "there is no file missing.npy"),
+    ],
+)
+def test_queries_that_cannot_be_read_are_refused(invoke, tmp_path, name, content, message):
+    np.save(tmp_path / "v.npy", np.eye(8))
+    invoke("build", "v.npy", "--out", "s")
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+
+    result = invoke("verify", "s", "--recall", "--queries", name)
+
+    assert result.code in (2, 3)
+    assert message in result.err

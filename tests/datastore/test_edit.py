@@ -14,7 +14,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from datastore import Datastore, NotFoundError, UsageError, describe, diff, verify
+from datastore import Datastore, NotFoundError, UsageError, describe, diff, verify, verify_recall
 from datastore.changes import batch, compact, edit, finish, fold
 from datastore.index.config import IndexConfig
 from retrievers import bm25
@@ -304,6 +304,12 @@ def bad(row: int, value: Any, count: int = 4) -> np.ndarray:
         ({"metadata": [{}, "text", {}, {}]}, "metadata of row 1 must map"),
         ({"metadata": [{}, {1: 2}, {}, {}]}, "metadata of row 1 must map"),
         ({"metadata": [{}, {"ordinal": "1"}, {}, {}]}, "ordinal of row 1"),
+        ({"metadata": [{}, {"ordinal": True}, {}, {}]}, "ordinal of row 1"),
+        ({"metadata": [{}, {"x": {1: 2, "a": 3}}, {}, {}]}, "metadata of row 1 holds what JSON cannot"),
+        (
+            {"metadata": pa.table({"day": pa.array([0, 0, 0, 10**12], pa.timestamp("s"))})},
+            "metadata of rows 0 to 3",
+        ),
         ({"metadata": [{}, {"ordinal": 2**31}, {}, {}]}, "ordinal of row 1"),
         ({"metadata": [{}, {"passage_id": "other"}, {}, {}]}, "row 1 has another passage_id"),
         (
@@ -530,3 +536,74 @@ def test_ids_that_cannot_be_are_the_ids_of_nothing(store):
     store.add(vectors(1), ids=["a"])
 
     assert [hit.passage_id for hit in store.get_by_ids(["\ud800", "a", ""])] == ["a"]
+
+
+def test_new_ids_are_new(tmp_path):
+    """Also where a user's own look like them."""
+    with Datastore.create(tmp_path / "s", dimension=DIMENSION) as store:
+        own = ["2-0", "3-0", "3-1", "3.1-0"]
+        store.add(np.eye(DIMENSION)[:4], ids=own, texts=own)
+
+        first = store.add(np.eye(DIMENSION)[:2])
+        second = store.upsert(np.eye(DIMENSION)[:2])
+
+        assert (first, second) == (["3.2-0", "3.2-1"], ["4-0", "4-1"])
+        assert [hit.text for hit in store.get_by_ids(own)] == own
+
+
+def test_missing_values_of_pandas_are_missing(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(
+        {
+            "name": pandas.Series(["ann", float("nan"), "zoe"], dtype=object),
+            "ok": pandas.Series([True, float("nan"), False], dtype=object),
+            "day": pandas.to_datetime(["2019-05-01", None, "2021-05-01"]),
+            "mixed": pandas.Series([0.1, float("nan"), "n/a"], dtype=object),
+        }
+    )
+    with Datastore.create(tmp_path / "s", dimension=DIMENSION) as store:
+        store.add(np.eye(DIMENSION)[:3], ids=["a", "b", "c"], metadata=frame.to_dict("records"))
+        store.add(np.eye(DIMENSION)[3:4], ids=["d"], metadata=[{"day": np.datetime64("2022-01-01", "ns")}])
+
+        def found(where: str) -> str:
+            return "".join(sorted(hit.passage_id for hit in store.search(QUERIES[:1], where=where)[0]))
+
+        for name in ("name", "ok", "day", "mixed"):
+            assert found(f"{name} IS NULL") == ("b" if name == "day" else "bd")
+        assert found("name > 'A'") == "ac"
+        assert (found("ok"), found("NOT ok")) == ("a", "c")
+        assert found("day > '2020-01-01'") == "cd"
+        assert (found("mixed > 0"), found("mixed = 'n/a'")) == ("a", "c")
+
+
+def test_numbers_beyond_a_double_beside_fractions_are_texts(tmp_path):
+    with Datastore.create(tmp_path / "s", dimension=DIMENSION) as store:
+        store.add(np.eye(DIMENSION)[:2], ids=["a", "b"], metadata=[{"x": 10**400}, {"x": 1.5}])
+
+        assert [hit.passage_id for hit in store.search(QUERIES[:1], where="x = 1.5")[0]] == ["b"]
+
+
+def test_unknown_columns_and_places_that_are_no_folders(tmp_path):
+    file = tmp_path / "file.txt"
+    file.write_text("text")
+    with Datastore.create(tmp_path / "s", dimension=DIMENSION) as store:
+        with pytest.raises(UsageError, match="passages have no column 'nope'"):
+            store.read_column("nope")
+        (store.path / "versions" / "00000099.json").mkdir()
+        (store.path / "versions" / "².json").touch()
+        assert store.versions() == [1]
+        store.add(np.eye(DIMENSION)[:1])
+        assert store.prune().removed == [1]
+    with pytest.raises(NotFoundError, match="there is no datastore at"):
+        Datastore.open(file)
+    with pytest.raises(UsageError, match="cannot be made"):
+        Datastore.create(file / "below", dimension=DIMENSION)
+
+
+def test_recall_of_nothing_is_refused(tmp_path):
+    with Datastore.create(tmp_path / "s", dimension=DIMENSION) as store:
+        with pytest.raises(UsageError, match="has no passages"):
+            verify_recall(store.path)
+        store.add(np.eye(DIMENSION))
+        with pytest.raises(UsageError, match="there is no query"):
+            verify_recall(store.path, np.zeros((0, DIMENSION)))

@@ -220,3 +220,15 @@ def test_real_vectors_keep_their_ten_among_twenty_to_thirty(test_data, tmp_path,
 
     overlap = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(truth, found, strict=True)])
     assert overlap >= 0.99
+
+
+@needs_turbovec
+def test_vectors_that_are_all_but_the_same_are_indexed(tmp_path):
+    same = np.ones((2_100, 64), dtype=np.float32)
+    same[:5] = np.random.default_rng(0).standard_normal((5, 64))
+    vectors = Vectors([same], "inner_product", 64)
+
+    index = built(vectors, tmp_path, "turbovec", 4)
+
+    assert index.shape == (2_100, 64)
+    assert index.search(same[:5], 5).ordinals[:, 0].tolist() == [0, 1, 2, 3, 4]

@@ -341,3 +341,18 @@ def test_real_vectors_reach_the_recall_of_the_lists(tmp_path, test_data):
     found = ivf_pq.open_index(tmp_path).search(queries, 60, effort=128)
 
     assert recall(found, ExactIndex(parts).search(queries, 10)) >= 0.98
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_as_many_lists_as_different_vectors(tmp_path, name):
+    """Nothing is left for the codes: what is in a list equals its centroid."""
+    few = np.random.default_rng(0).standard_normal((5, 64)).astype(np.float32)
+    vectors = Vectors([np.repeat(few, 420, axis=0)], "l2", 64)
+
+    family, parameters = FAMILIES[name]
+    family.build(vectors, tmp_path, **parameters | {"lists": 5})
+
+    found = family.open_index(tmp_path).search(few, 20, effort=5)
+
+    assert np.isfinite(found.scores).all()
+    assert (found.ordinals // 420 == np.arange(5)[:, None]).all()

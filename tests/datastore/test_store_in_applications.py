@@ -57,6 +57,59 @@ def test_a_closed_store_cannot_be_searched_but_its_hits_can_be_read(store_path, 
     assert prune(store_path).removed == [2]
 
 
+def test_a_closed_store_cannot_be_changed(store_path, writer):
+    before = writer.contents_of(store_path)
+    store = Datastore.open(store_path)
+    store.close()
+
+    for change in (
+        lambda: store.delete(where="year = 3"),
+        lambda: store.upsert(QUERIES[:1], ids=["1-0"]),
+        lambda: store.add(QUERIES[:1], ids=["new"]),
+        lambda: store.rollback(1),
+        lambda: store.add_index("bm25"),
+        lambda: store.drop_index("bm25"),
+        store.compact,
+        store.prune,
+    ):
+        with pytest.raises(UsageError, match="is closed"):
+            change()
+    assert writer.contents_of(store_path) == before
+    assert current_version(store_path) == 2
+
+
+def test_a_child_that_is_forked_while_another_thread_refreshes(store, monkeypatch):
+    began, go_on, parent = threading.Event(), threading.Event(), os.getpid()
+
+    def slow(path):
+        if os.getpid() == parent:
+            began.set()
+            go_on.wait(30)
+        return current_version(path)
+
+    monkeypatch.setattr("datastore.store.current_version", slow)
+    thread = threading.Thread(target=store.refresh)
+    thread.start()
+    began.wait(30)
+    try:
+        ended = _in_child(store.refresh, seconds=30)
+    finally:
+        go_on.set()
+        thread.join()
+
+    assert ended == 0
+
+
+def test_lengths_that_differ_are_told(tmp_path):
+    with Datastore.create(tmp_path / "s", dimension=8, metric="l2") as store:
+        store.add(np.eye(8), ids=list("abcdefgh"))
+        store.upsert(np.eye(8)[:1] * 4, ids=["a"])
+
+        found = diff(store.path, store.path, version_a=2)
+
+        assert (found.equal, found.lowest_cosine, found.lowest_length_ratio) == (True, 1.0, 0.25)
+
+
 def test_threads_get_the_same_answers_as_one_caller(store):
     expected = {
         where: store.search(QUERIES, k=10, where=where)
@@ -527,6 +580,7 @@ def test_an_earlier_version_can_be_opened_and_compared(store, writer):
     assert found.examples["removed"] == [f"1-{number}" for number in range(3, 73, 7)]
     assert not found.equal
     assert found.lowest_cosine < 0.9
-    assert diff(store.path, store.path, version_b=store.version).lowest_cosine == 1.0
+    itself = diff(store.path, store.path, version_b=store.version)
+    assert (itself.lowest_cosine, itself.lowest_length_ratio) == (1.0, 1.0)
     with Datastore.open(store.path, version=2) as old:
         assert [hit.text for hit in old.get_by_ids(["1-0", "new", "1-3"])] == ["text 0 of 1", "text 3 of 1"]

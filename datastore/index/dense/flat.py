@@ -8,6 +8,7 @@ and recall at 10 % more bytes, and 8-bit scalar ones.
 from __future__ import annotations
 
 import importlib.util
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -76,7 +77,9 @@ def _build_turbovec(vectors: Vectors, folder: Path, bits: int) -> None:
     turbovec = optional_import("turbovec", extra="engines")
     index = turbovec.TurboQuantIndex(dim=vectors.dimension, bit_width=bits)
     if vectors.rows > 1:
-        index.calibrate(vectors.sample(_CALIBRATION_ROWS, seed=0))
+        # Of vectors that are all but the same there is nothing to learn, and it refuses: it works without.
+        with suppress(ValueError):
+            index.calibrate(vectors.sample(_CALIBRATION_ROWS, seed=0))
     for block in vectors.blocks(_BLOCK_ROWS):
         index.add(np.ascontiguousarray(block), chunk_size=0)
     index.write(str(folder / _TURBOVEC_FILE))

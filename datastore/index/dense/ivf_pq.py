@@ -44,7 +44,12 @@ class PqCodec:
         self, rows: NDArray[np.float32], centroids: NDArray[np.float32], seed: int
     ) -> NDArray[np.float32]:
         coded = rows - centroids if self.residual else rows
-        return train_codebooks(coded, self.subquantizers, self.bits, seed=seed)
+        codebooks = train_codebooks(coded, self.subquantizers, self.bits, seed=seed)
+        if (
+            not codebooks.any()
+        ):  # as many lists as different vectors: faiss divides by the span of a query's table
+            codebooks[0, -1, 0] = 1
+        return codebooks
 
     def coder(self, index: Any, rows: NDArray[np.float32]) -> Coder:
         if self.residual:
