@@ -113,6 +113,20 @@ def test_a_graph_of_few_vectors_gives_them_all(tmp_path, order, rows):
     assert (found.ordinals[:, rows:] == -1).all()
 
 
+def test_an_effort_beyond_the_rows_is_all_of_them(tmp_path):
+    """Room for so many nodes would be all memory there is."""
+    vectors = gaussian(300, 16)
+    index = built(vectors, tmp_path)
+    queries = np.ones((2, 16), dtype=np.float32)
+    every = index.search(queries, 5, effort=300)
+
+    for effort in (2**31 - 1, 2**40):
+        found = index.search(queries, 5, effort=effort)
+        assert (found.ordinals == every.ordinals).all()
+        masked = index.search(queries, 5, np.arange(300) % 2 == 0, effort=effort)
+        assert (masked.ordinals % 2 == 0).all()
+
+
 def test_a_node_has_at_least_two_links(tmp_path):
     with pytest.raises(UsageError, match="1 links"):
         hnsw_sq8.build(gaussian(10, 8), tmp_path, links=1)

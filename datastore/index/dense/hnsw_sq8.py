@@ -138,7 +138,8 @@ class HnswIndex:
         Under a mask as many nodes are looked at as it takes to have `effort` that it allows among them, query by query: a
         filter may hide just what lies around one. A query that would need more than is reasonable gets no candidates.
         """
-        visits = max(effort or _DEFAULT_EFFORT, candidates)
+        # faiss makes room for so many at once.
+        visits = min(max(effort or _DEFAULT_EFFORT, candidates), max(self._index.ntotal, 1))
         queries = _as_coded(queries, self._grid)
         if mask is None:
             return self._in_given_order(self._visit(queries, candidates, visits))
