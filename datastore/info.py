@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
@@ -135,7 +136,8 @@ def _intrinsic_dimension(store: Datastore) -> float | None:
     """Of the vectors, from a sample; None where there are too few to tell."""
     if store.snapshot.rows < _ROWS_FOR_AN_ESTIMATE:
         return None
-    return round(estimate(store.snapshot.sequential_vectors(), seed=0), 1)
+    found = estimate(store.snapshot.sequential_vectors(), seed=0)
+    return round(found, 1) if math.isfinite(found) else None  # of vectors that are all the same
 
 
 def _recall(part: DensePart) -> dict[str, Any] | None:

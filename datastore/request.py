@@ -53,7 +53,10 @@ def check_request(
         raise UsageError(f"timeout_s must be a positive number of seconds, got {timeout_s!r}")
     if fused and snapshot.manifest.exact_encoder is None:
         raise UsageError("fused scores need a store with two encoders", hint="exact_encoder: in its recipe")
-    deadline = float("inf") if timeout_s is None else time.monotonic() + float(timeout_s)
+    try:
+        deadline = float("inf") if timeout_s is None else time.monotonic() + float(timeout_s)
+    except OverflowError:  # a whole number beyond all floats
+        deadline = float("inf")
     return Request(k, float(recall), candidates, effort, fused, deadline)
 
 

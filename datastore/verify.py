@@ -238,7 +238,15 @@ def _index_faults(store: Datastore, live: NDArray[np.int64]) -> Iterator[str]:
             continue
         sample = own[np.unique(np.linspace(0, len(own) - 1, _SELF_SEARCHES).astype(np.int64))]
         queries = vectors.take(sample)
-        found = part.search(queries, _SELF_CANDIDATES, snapshot.catalog.live, None).ordinals
+        # With all the effort it takes: how much a search should is for `verify --recall` to say.
+        candidates = _SELF_CANDIDATES if part.curve is None else part.curve.best(10).candidates
+        efforts = part.index.efforts
+        found = part.search(
+            queries,
+            min(max(_SELF_CANDIDATES, candidates), part.rows),
+            snapshot.catalog.live,
+            efforts[-1] if efforts else None,
+        ).ordinals
         best = exact.scores(queries, found).max(axis=1)
         expected = exact.scores(queries, sample[:, None])[:, 0]
         tolerance = 0.01 * np.einsum("ij,ij->i", queries, queries)

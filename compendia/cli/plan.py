@@ -16,7 +16,7 @@ _COUNTS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9}
 
 def plan(
     passages: Annotated[str, typer.Option(help="How many: 250000, 380M, 1.85B.")],
-    dimension: Annotated[int, typer.Option(min=1, help="Of the vectors.")],
+    dimension: Annotated[int, typer.Option(min=1, max=65_536, help="Of the vectors.")],
     ram: Annotated[
         str | None, typer.Option(help="Budget for the open store: 8GB, 512MiB. Default, no limit.")
     ] = None,

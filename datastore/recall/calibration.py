@@ -94,8 +94,8 @@ class Curve:
         may have been easy ones, the more so for the cheapest of many.
 
         Up to k = 10 what was measured at 10 holds, up to 100 what was measured at 100: true neighbours of low rank are
-        found more easily than those behind them. Beyond 100, candidates are scaled by k / 100, and so is the cost:
-        extrapolated, never measured.
+        found more easily than those behind them. Beyond 100, candidates are scaled by k / 100, and so is the cost; the
+        effort by the root of that, since the last of so many lie in lists farther away: extrapolated, never measured.
         """
         reaching = [point for point in self._points(k) if point.safe_recall >= recall]
         if not reaching:
@@ -126,7 +126,8 @@ def _by_recall(point: Point) -> tuple[float, float]:
 
 def _setting(point: Point, k: int) -> Setting:
     scale = max(1.0, k / 100)
-    return Setting(point.effort, max(k, ceil(point.candidates * scale)), point.recall, point.cost_us * scale)
+    effort = None if point.effort is None else ceil(point.effort * sqrt(scale))
+    return Setting(effort, max(k, ceil(point.candidates * scale)), point.recall, point.cost_us * scale)
 
 
 class Interval(NamedTuple):
@@ -202,8 +203,10 @@ def _query_length(vectors: Vectors) -> float | None:
 
 def at_length(queries: NDArray[np.float32], length: float) -> NDArray[np.float32]:
     """(nq, d) queries brought to a length; the shortest that float32 can hold stay shorter."""
-    lengths = np.sqrt(np.einsum("ij,ij->i", queries, queries))[:, None]
-    scaled: NDArray[np.float32] = queries * (length / np.maximum(lengths, _SHORTEST_QUERY))
+    lengths = np.sqrt(np.einsum("ij,ij->i", queries, queries, dtype=np.float64))[:, None]
+    scaled: NDArray[np.float32] = (queries * (length / np.maximum(lengths, _SHORTEST_QUERY))).astype(
+        np.float32
+    )
     return scaled
 
 

@@ -94,8 +94,8 @@ def test_a_target_must_be_reached_by_one_standard_error():
         (10, Setting(None, 30, 0.95, 7.0)),
         (11, Setting(8, 200, 0.97, 50.0)),
         (100, Setting(8, 200, 0.97, 50.0)),
-        (150, Setting(8, 300, 0.97, 75.0)),
-        (1001, Setting(8, 2002, 0.97, 500.5)),
+        (150, Setting(10, 300, 0.97, 75.0)),
+        (1001, Setting(26, 2002, 0.97, 500.5)),
     ],
 )
 def test_which_curve_answers_for_k(k, expected):

@@ -34,7 +34,7 @@ def recall(store, queries, k, **options) -> float:
     return float(np.mean([len(set(a) & set(b)) / k for a, b in zip(truth, rows, strict=True)]))
 
 
-@pytest.mark.parametrize("k", [5, 10, 40, 100])
+@pytest.mark.parametrize("k", [5, 10, 40, 100, 300, 1000])
 @pytest.mark.parametrize("target", [0.8, 0.95])
 def test_unseen_queries_get_the_recall_that_is_asked_for(store, k, target):
     assert recall(store, unit(300, 2), k, recall=target) >= target - 0.02

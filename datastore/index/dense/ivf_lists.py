@@ -150,8 +150,9 @@ def lists_footprint(rows: int, dimension: int, codec: Codec, *, lists: int, code
     """What `build_lists` will write, and what `IvfIndex` will hold."""
     lists = min(lists, rows)
     layout = codec.layout(dimension)
-    # The last block of a list is half empty on average.
-    inside = round((rows + lists * (layout.rows - 1) / 2) * layout.stride) + 8 * rows + 12 * lists
+    # The last block of a list is half empty on average; a list has one.
+    slots = max(rows + lists * (layout.rows - 1) / 2, lists * layout.rows)
+    inside = round(slots * layout.stride) + 8 * rows + 12 * lists
     router_codebook = 4 * 16 * dimension
     files = inside + lists * (2 * dimension + 8) + codebook_bytes + router_codebook
     ram = inside + router_bytes(lists, dimension)

@@ -48,7 +48,7 @@ class Vectors:
         """All vectors in order, as float32."""
         for part in self.parts:
             for start in range(0, len(part), rows_per_block):
-                yield np.asarray(part[start : start + rows_per_block], dtype=np.float32)
+                yield np.array(part[start : start + rows_per_block], dtype=np.float32)  # a map is read-only
                 if self._release:
                     release_pages(part)
 
