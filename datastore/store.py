@@ -29,6 +29,7 @@ from .index.dense.vectors import Metric, vector_array
 from .kinds import check_names, declare, parse_config
 from .manifest import Manifest, StoredEncoder, current_version, versions
 from .planning.planner import footprint, store_ram_bytes
+from .planning.preference import check_parameters
 from .request import check_request, check_rows, check_texts, is_text, query_vectors
 from .segment import PASSAGES, StoredType
 from .snapshot import Snapshot, hold_version
@@ -124,7 +125,9 @@ class Datastore:
             `cosine`: vectors are stored at length one; `inner_product`; `l2`: scores are negative squared distances.
         vectors
             How exact vectors are stored: `float16` by default, `float32` below 16 dimensions. In so few, neighbours are
-            nearer to each other than a float16 is exact (of 20,000 rows in 2 dimensions it gives .17 of the true ten).
+            nearer to each other than a float16 is exact (of 20,000 rows in 2 dimensions it gives .17 of the true ten). Under
+            `cosine` directions nearer than 3.5e-4 get equal scores all the same: unit vectors in 2 or 3 dimensions belong
+            in `l2`.
         calibration_queries
             (n, dimension) queries like those to come: the recall of an index is measured with them.
         index
@@ -159,6 +162,13 @@ class Datastore:
             calibration_queries = query_vectors(calibration_queries, dimension, metric)
             if not len(calibration_queries):
                 raise UsageError("calibration_queries are empty", hint="leave them out, or give some hundred")
+        index = index or IndexConfig()
+        check_parameters(index, dimension, metric)
+        learns = (index.parameters.get("reduction") or {}).get("kind") == "leanvec"
+        if learns and stored is None and calibration_queries is None:
+            raise UsageError(
+                "leanvec learns from queries, and none are given", hint="calibration_queries=…, or kind: pca"
+            )
         configs = [*map(parse_config, features)]
         check_names(configs)
         manifest = edit.create(
@@ -167,7 +177,7 @@ class Datastore:
             metric=metric,
             dtype=vectors or ("float16" if dimension >= _LEAST_FLOAT16_DIMENSION else "float32"),
             encoder=stored,
-            index=index or IndexConfig(),
+            index=index,
             calibration_queries=calibration_queries,
             features=[*map(declare, configs)],
         )

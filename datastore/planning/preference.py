@@ -20,6 +20,15 @@ from .expected import searched_dimension
 _SCANNED_ROWS = 2_000  # an exact scan of 2,000 x 384 takes 1.5 ms
 _FLAT_ROWS = 300_000  # a scan of 4-bit codes takes 1.2 ms; beyond, inverted lists are worth their training
 _MOST_LISTS = 65_536  # as many as CompactDS has for 1.85 billion; assigning rows to more would take days
+_WHOLE = {  # least and most
+    "bits": (1, 8),
+    "lists": (1, 2**31 - 1),
+    "subquantizers": (1, 65_536),
+    "links": (2, 1_024),
+    "construction_effort": (1, 65_536),
+    "seed": (0, 2**32 - 1),
+}
+_WORDS = {"engine": ("turbovec", "faiss"), "order": ("given", "intrinsic_dimension")}
 _CACHED_SHARE = 0.8  # of the exact vectors; below it, candidates cost more than codes
 
 
@@ -37,7 +46,7 @@ def preferred(
     UsageError
         If `config.parameters` are of no family, or not what they should be.
     """
-    _check_parameters(config, dimension)
+    check_parameters(config, dimension, metric)
     if rows == 0 or config.family == "exact" or (config.family == "auto" and rows < _SCANNED_ROWS):
         yield None
         return
@@ -94,15 +103,29 @@ def _order(
     yield from (random[2], random[3], random[4], flat[4], flat[2], flat[8])
 
 
-def _check_parameters(config: IndexConfig, dimension: int) -> None:
+def check_parameters(config: IndexConfig, dimension: int, metric: Metric) -> None:
+    """Refuse values that no build could use, whatever the number of rows: it would fail when there are rows to lose."""
+    from ..index.dense.reduce import check_reduction
+
     for name, value in config.parameters.items():
-        if name in ("bits", "lists", "subquantizers", "links", "construction_effort"):
-            integer(f"index.parameters.{name}", value, at_least=1)
+        if name in _WHOLE:
+            least, most = _WHOLE[name]
+            if integer(f"index.parameters.{name}", value, at_least=least) > most:
+                raise UsageError(f"index.parameters.{name} must be at most {most:,}, got {value:,}")
+        elif name in _WORDS and value not in _WORDS[name]:
+            raise UsageError(
+                f"index.parameters.{name} must be one of {', '.join(_WORDS[name])}, got {value!r}"
+            )
     reduction = config.parameters.get("reduction")
     if reduction is not None:
-        asked = reduction.get("dimension") if isinstance(reduction, dict) else reduction
-        if integer("index.parameters.reduction.dimension", asked, at_least=1) > dimension:
-            raise UsageError(f"cannot reduce {dimension} dimensions to {asked}")
+        if not isinstance(reduction, Mapping):
+            raise UsageError(
+                f"index.parameters.reduction must name its kind and dimension, got {reduction!r}",
+                hint="reduction: {kind: pca, dimension: 192}",
+            )
+        kind, _ = check_reduction(reduction, dimension)
+        if kind == "leanvec" and metric == "l2":
+            raise UsageError("leanvec keeps inner products, not distances", hint="reduction: {kind: pca}")
 
 
 def _parameter_names(family: str) -> set[str]:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from datastore import Datastore
 from datastore.checks import parse_bytes
 from datastore.errors import OverBudgetError, UsageError
 from datastore.index.config import IndexConfig
@@ -434,3 +435,24 @@ def test_what_is_no_size_is_refused(text):
 def test_a_size_of_nothing_is_refused():
     with pytest.raises(UsageError, match="at least one byte"):
         parse_bytes("0GB")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"reduction": {"kind": "PCA", "dimension": 8}}, "there is no reduction 'PCA'"),
+        ({"reduction": 8}, "must name its kind and dimension"),
+        ({"reduction": {"kind": "pca", "dimension": 65}}, "cannot reduce 64 dimensions to 65"),
+        ({"reduction": {"kind": "leanvec", "dimension": 8}}, "leanvec learns from queries"),
+        ({"links": 1}, "links must be at least 2"),
+        ({"links": 2_000}, "links must be at most 1,024"),
+        ({"construction_effort": 10**10}, "construction_effort must be at most 65,536"),
+        ({"engine": "bogus"}, "engine must be one of turbovec, faiss"),
+        ({"order": "bogus"}, "order must be one of given, intrinsic_dimension"),
+        ({"seed": "x"}, "seed must be"),
+    ],
+)
+def test_parameters_that_no_build_could_use_are_refused_before_there_are_rows(tmp_path, parameters, message):
+    with pytest.raises(UsageError, match=message):
+        Datastore.create(tmp_path / "s", dimension=64, index=IndexConfig(parameters=parameters))
+    assert not (tmp_path / "s").exists()

@@ -83,7 +83,7 @@ def learn(
     UsageError
         If there is no such reduction, of these vectors, or without queries.
     """
-    kind, dimension = _checked(reduction, vectors.dimension)
+    kind, dimension = check_reduction(reduction, vectors.dimension)
     if kind == "matryoshka":
         first = np.eye(dimension, vectors.dimension, dtype=np.float32)
         return Reduced(ReducedVectors(vectors, first, unit=vectors.metric == "cosine"), first)
@@ -102,7 +102,14 @@ def learn(
     return Reduced(ReducedVectors(vectors, matrices.of_vectors, orthonormal=False), matrices.of_queries)
 
 
-def _checked(reduction: Mapping[str, Any], full: int) -> tuple[str, int]:
+def check_reduction(reduction: Mapping[str, Any], full: int) -> tuple[str, int]:
+    """Its kind and its dimension, of vectors of `full` dimensions.
+
+    Raises
+    ------
+    UsageError
+        If there is no such reduction.
+    """
     unknown = set(reduction) - {"kind", "dimension"}
     if unknown:
         raise UsageError(
