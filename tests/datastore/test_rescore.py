@@ -176,14 +176,23 @@ def drop(file: Path) -> None:
         os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
+def warm_scores(exact: ExactVectors, queries: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Scores once all is in memory: where that is short, the kernel may take pages away at any moment."""
+    for _ in range(20):
+        scores = exact.scores(queries, rows)
+        if not exact._cold:
+            break
+    assert not exact._cold
+    return scores
+
+
 @pytest.mark.parametrize("cuts", [(), (3_000, 3_001)], ids=["one segment", "three segments"])
 def test_rows_that_are_not_in_memory_give_the_same_and_only_their_pages_are_read(tmp_path, cuts):
     vectors, queries = draw(8_000, 384).astype(np.float16), draw(3, 384, seed=1)
     exact = opened(tmp_path, vectors, cuts)
     rows = np.random.default_rng(2).integers(0, 8_000, (3, 60))
     rows[:, :10] = np.arange(2_995, 3_005)
-    warm = exact.scores(queries, rows)
-    assert not exact._cold
+    warm = warm_scores(exact, queries, rows)
     for _ in range(2):  # the first is taken by surprise, the second asks ahead
         exact._grid.base.madvise(mmap.MADV_DONTNEED)  # a page that is mapped cannot be dropped
         for file in tmp_path.iterdir():
@@ -195,8 +204,7 @@ def test_rows_that_are_not_in_memory_give_the_same_and_only_their_pages_are_read
         # At most two pages a row, a header or two, not the 6 MB of the whole.
         assert read_bytes() - before <= rows.size * 2 * mmap.PAGESIZE + 65_536
         assert exact._cold
-    np.testing.assert_array_equal(exact.scores(queries, rows), warm)
-    assert not exact._cold
+    np.testing.assert_array_equal(warm_scores(exact, queries, rows), warm)
 
 
 def test_asking_ahead_covers_every_page_once(tmp_path):
