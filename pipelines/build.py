@@ -23,7 +23,7 @@ from .progress import Progress, silent
 from .recipe import Recipe, make_recipe
 from .run import Site, bring
 from .stages.read import Shard
-from .target import changed_keys, check_target, recipe_differences, recipe_of
+from .target import changed_keys, check_is_built, check_target, recipe_differences, recipe_of
 from .workarea import Keep, make_folders
 
 
@@ -128,6 +128,7 @@ def refilter(
     store = store.expanduser().resolve()
     with writer_lock(store), open_executor(executor, workers, address) as runner:
         corpus = kept_corpus(store)
+        check_is_built(store)
         before = recipe_of(store).model_dump(mode="json")
         recipe = make_recipe(deepcopy(before), settings, environment={}, origin="the store's recipe")
         others = [

@@ -43,15 +43,26 @@ def check_target(store: Path, recipe: Recipe, *, replace: bool) -> None:
     manifest = read_manifest(store)
     if manifest.recipe_hash == recipe.hash() or replace:
         return
-    if manifest.recipe_hash is None:
-        raise UsageError(
-            f"{store} was changed by hand since it was built, or was never built from a recipe",
-            hint="add --replace to make a new version from this recipe alone, or name another folder with --out",
-        )
+    check_is_built(store)
     raise UsageError(
         f"{store} was built from another recipe; changed: {', '.join(recipe_differences(store, recipe))}",
         hint="add --replace to make a new version from this recipe, or name another folder with --out",
     )
+
+
+def check_is_built(store: Path) -> None:
+    """Refuse a store whose current version is not what a build made of its input.
+
+    Raises
+    ------
+    UsageError
+        If rows were added or deleted since: what a build kept says nothing of them.
+    """
+    if read_manifest(store).recipe_hash is None:
+        raise UsageError(
+            f"{store} was changed by hand since it was built, or was never built from a recipe",
+            hint="compendia build --replace makes a new version from the recipe alone; or name another folder with --out",
+        )
 
 
 def recipe_differences(store: Path, recipe: Recipe) -> list[str]:

@@ -330,6 +330,23 @@ def test_refilter_then_build_with_the_same_recipe_changes_nothing(tmp_path, json
     assert not report.changed
 
 
+@pytest.mark.parametrize("change", ["add", "delete"])
+def test_refilter_leaves_what_was_changed_by_hand(tmp_path, change):
+    write_notes(tmp_path / "notes")
+    build(folder_recipe(tmp_path / "notes"), tmp_path / "store")
+    with Datastore.open(tmp_path / "store") as store:
+        if change == "add":
+            store.add(texts=["written by hand"], ids=["hand"])
+        else:
+            store.delete(ids=[store.read_column("passage_id")[0]])
+    before = passages(tmp_path / "store")
+
+    with pytest.raises(UsageError, match="was changed by hand"):
+        refilter(tmp_path / "store", ["filters.length.min_words=2"])
+
+    assert passages(tmp_path / "store") == before
+
+
 def test_refilter_refuses_what_is_no_filter(tmp_path, jsonl):
     graded(tmp_path / "in", jsonl)
     build(folder_recipe(tmp_path / "in"), tmp_path / "store")
