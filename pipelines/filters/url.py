@@ -137,7 +137,7 @@ def _entries(file: _File) -> Iterator[str]:
     from ..sources.compression import open_decompressed  # sources know filters: not the other way at import
 
     try:
-        with io.TextIOWrapper(open_decompressed(Path(file.path)), encoding="utf-8") as lines:
+        with io.TextIOWrapper(open_decompressed(Path(file.path)), encoding="utf-8-sig") as lines:
             yield from (entry for line in lines if (entry := line.strip()) and not entry.startswith("#"))
     except (OSError, EOFError, UnicodeDecodeError) as error:
         raise UsageError(

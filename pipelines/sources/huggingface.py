@@ -210,7 +210,7 @@ def read(
         try:
             rest = _rest(batches, part, bookmark or Bookmark())
             yield from read_batches(rest, unit, config.fields, part.first_record)
-        except (pa.ArrowException, EOFError) as error:
+        except (pa.ArrowException, EOFError, ValueError) as error:  # other columns, a line that is no CSV
             yield Reject("broken_archive", unit.name, "", str(error), "")
 
 

@@ -226,3 +226,13 @@ def test_a_list_that_cannot_be_read_is_named(tmp_path):
 @given(st.text(max_size=40), st.sampled_from(["", "http://", "http://[", "//", "http://a@"]))
 def test_no_url_raises(text, scheme):
     assert len(decisions(UrlFilter(), [scheme + text])) == 1
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_entry(tmp_path):
+    marked, plain = tmp_path / "marked.txt", tmp_path / "plain.txt"
+    marked.write_bytes("\ufeffbad.com\r\nworse.com\r\n".encode())
+    plain.write_text("bad.com\nworse.com\n")
+
+    hashes = [UrlFilter(domains=str(path)).content_hash() for path in (marked, plain)]
+
+    assert hashes[0] == hashes[1]
