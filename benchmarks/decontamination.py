@@ -241,9 +241,8 @@ def main() -> None:
     build_s = (time.process_time() - started) / len(RULES)
     clean = {name: read_texts(arguments.data, pattern) for name, pattern in CLEAN.items()}
     draw = random.Random(arguments.seed)
-    stems = {
-        (q.task, q.item): q for q in reversed(questions)
-    }.values()  # the first text of each item: no list of options
+    # The first text of each item: no list of options.
+    stems = {(q.task, q.item): q for q in reversed(questions)}.values()
     usable = [q for q in stems if len(folded_words(q.text)) >= RULES["near"].min_question_words]
     chosen = draw.sample(usable, min(arguments.planted, len(usable)))
     hosts = [text for text in clean["wikipedia"] if text.count(" ") >= 50]

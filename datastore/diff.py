@@ -26,11 +26,10 @@ class Difference(NamedTuple):
     removed: int
     changed: int  # same id; another text, title, document, source, ordinal, span or metadata
     same: int
-    # Of the vectors of passages in both; None where their dimensions differ.
+    # Of the vectors of passages in both; None where their dimensions differ. The ratio is that of the shorter to the
+    # longer: lengths count where the metric is not cosine.
     lowest_cosine: float | None
-    lowest_length_ratio: (
-        float | None
-    )  # of the shorter to the longer: lengths count where the metric is not cosine
+    lowest_length_ratio: float | None
     examples: dict[str, list[str]]  # the first ids of each of `added`, `removed`, `changed`
 
     @property

@@ -13,6 +13,7 @@ from pathlib import Path
 from datastore import UsageError
 from datastore.decontamination import Question
 from datastore.files import writer_lock
+from datastore.manifest import read_manifest
 
 from .account import BuildReport, Clock
 from .check import faults
@@ -128,7 +129,7 @@ def refilter(
     store = store.expanduser().resolve()
     with writer_lock(store), open_executor(executor, workers, address) as runner:
         corpus = kept_corpus(store)
-        check_is_built(store)
+        check_is_built(store, read_manifest(store))
         before = recipe_of(store).model_dump(mode="json")
         recipe = make_recipe(deepcopy(before), settings, environment={}, origin="the store's recipe")
         others = [

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from datastore import NotFoundError, UsageError
-from datastore.manifest import current_version, read_manifest
+from datastore.manifest import Manifest, current_version, read_manifest
 
 from .recipe import Recipe, make_recipe
 
@@ -43,22 +43,22 @@ def check_target(store: Path, recipe: Recipe, *, replace: bool) -> None:
     manifest = read_manifest(store)
     if manifest.recipe_hash == recipe.hash() or replace:
         return
-    check_is_built(store)
+    check_is_built(store, manifest)
     raise UsageError(
         f"{store} was built from another recipe; changed: {', '.join(recipe_differences(store, recipe))}",
         hint="add --replace to make a new version from this recipe, or name another folder with --out",
     )
 
 
-def check_is_built(store: Path) -> None:
-    """Refuse a store whose current version is not what a build made of its input.
+def check_is_built(store: Path, manifest: Manifest) -> None:
+    """Refuse a store of which this version, the current one, is not what a build made of its input.
 
     Raises
     ------
     UsageError
         If rows were added or deleted since: what a build kept says nothing of them.
     """
-    if read_manifest(store).recipe_hash is None:
+    if manifest.recipe_hash is None:
         raise UsageError(
             f"{store} was changed by hand since it was built, or was never built from a recipe",
             hint="compendia build --replace makes a new version from the recipe alone; or name another folder with --out",

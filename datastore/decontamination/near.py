@@ -49,10 +49,10 @@ def near_questions(
     if not len(runs.first):
         return []
     question, text = seeds.owners(runs.place), np.searchsorted(text_starts, runs.first, side="right") - 1
-    size = np.diff(seeds.starts)[question] - 1
-    shift = _shift(size)
+    sizes = np.diff(seeds.starts) - 1
+    shifts = np.maximum(2, (sizes * _SHIFT_SHARE).astype(np.int64))
     # Where the question's first word would stand, in windows of two shifts that overlap by one.
-    window = (runs.first - runs.place + seeds.starts[question]) // shift
+    window = (runs.first - runs.place + seeds.starts[question]) // shifts[question]
     least = int(window.min()) - 1
     windows = int(window.max()) - least + 1
     key = (text * len(seeds.starts) + question) * windows + (window - least)
@@ -60,11 +60,11 @@ def near_questions(
     covered = np.bincount(owner, np.concatenate([runs.size, runs.size]))
     texts_questions, at = np.divmod(keys, windows)
     of_text, of_question = np.divmod(texts_questions, len(seeds.starts))
-    lengths = np.diff(seeds.starts)[of_question] - 1
-    likely = covered >= _SEEDED_SHARE * lengths
+    size, shift = sizes[of_question], shifts[of_question]
+    likely = covered >= _SEEDED_SHARE * size
     text_ends = np.append(text_starts[1:], len(numbers)) - 1
-    first = np.maximum((at + least) * _shift(lengths), text_starts[of_text])
-    end = np.minimum((at + least + 2) * _shift(lengths) + lengths, text_ends[of_text])
+    first = np.maximum((at + least) * shift, text_starts[of_text])
+    end = np.minimum((at + least + 2) * shift + size, text_ends[of_text])
     found = []
     for i in np.flatnonzero(likely).tolist():
         words = seeds.question(int(of_question[i])).tolist()
@@ -74,10 +74,6 @@ def near_questions(
             where = begin + near.first, begin + near.end
             found.append(Common(int(of_text[i]), int(of_question[i]), *where, near.words, 0))
     return _apart(found)
-
-
-def _shift(size: NDArray[np.int64]) -> NDArray[np.int64]:
-    return np.maximum(2, (size * _SHIFT_SHARE).astype(np.int64))
 
 
 class _Stretch(NamedTuple):

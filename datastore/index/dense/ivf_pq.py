@@ -45,9 +45,8 @@ class PqCodec:
     ) -> NDArray[np.float32]:
         coded = rows - centroids if self.residual else rows
         codebooks = train_codebooks(coded, self.subquantizers, self.bits, seed=seed)
-        if (
-            not codebooks.any()
-        ):  # as many lists as different vectors: faiss divides by the span of a query's table
+        # Where there are as many lists as different vectors; faiss divides by the span of a query's table.
+        if not codebooks.any():
             codebooks[0, -1, 0] = 1
         return codebooks
 

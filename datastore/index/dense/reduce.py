@@ -83,7 +83,7 @@ def learn(
     UsageError
         If there is no such reduction, of these vectors, or without queries.
     """
-    kind, dimension = check_reduction(reduction, vectors.dimension)
+    kind, dimension = check_reduction(reduction, vectors.dimension, vectors.metric)
     if kind == "matryoshka":
         first = np.eye(dimension, vectors.dimension, dtype=np.float32)
         return Reduced(ReducedVectors(vectors, first, unit=vectors.metric == "cosine"), first)
@@ -92,8 +92,6 @@ def learn(
         # Without the mean: it adds the same to all products with one query, and nothing to a difference.
         directions = _leading(covariance, dimension).astype(np.float32)
         return Reduced(ReducedVectors(vectors, directions), directions)
-    if vectors.metric == "l2":
-        raise UsageError("leanvec keeps inner products, not distances", hint="reduction: {kind: pca}")
     if queries is None or not len(queries):
         raise UsageError(
             "leanvec learns from queries, and none were given", hint="reduction: {kind: pca}, or pass queries"
@@ -102,13 +100,13 @@ def learn(
     return Reduced(ReducedVectors(vectors, matrices.of_vectors, orthonormal=False), matrices.of_queries)
 
 
-def check_reduction(reduction: Mapping[str, Any], full: int) -> tuple[str, int]:
+def check_reduction(reduction: Mapping[str, Any], full: int, metric: Metric) -> tuple[str, int]:
     """Its kind and its dimension, of vectors of `full` dimensions.
 
     Raises
     ------
     UsageError
-        If there is no such reduction.
+        If there is no such reduction, or none under this metric.
     """
     unknown = set(reduction) - {"kind", "dimension"}
     if unknown:
@@ -120,6 +118,8 @@ def check_reduction(reduction: Mapping[str, Any], full: int) -> tuple[str, int]:
         raise UsageError(f"there is no reduction {kind!r}", hint=nearest(str(kind), KINDS))
     if not isinstance(dimension, int) or not 1 <= dimension <= full:
         raise UsageError(f"cannot reduce {full} dimensions to {dimension!r}", hint=f"dimension: 1 to {full}")
+    if kind == "leanvec" and metric == "l2":
+        raise UsageError("leanvec keeps inner products, not distances", hint="reduction: {kind: pca}")
     return kind, dimension
 
 
