@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import islice, pairwise
 from typing import NamedTuple
 
@@ -53,30 +52,22 @@ def longest_extensions(texts: Iterable[Tokens]) -> dict[Tokens, Tokens]:
     return extensions
 
 
-@dataclass
-class _Node:
-    """Of the tree of texts by their beginnings: those that share `depth` tokens, and their best grouping so far."""
+class _Starts(NamedTuple):
+    """Texts with which a group may begin that shares `shared` tokens, up to the text that is looked at.
 
-    depth: int
-    texts: int = 0
-    saved: int = 0
-    groups: list[Group] = field(default_factory=list)
+    `worth` is the most that one of them has: what is saved before it, less `shared` for every text before it.
+    """
 
-    def absorb(self, child: _Node) -> None:
-        self.texts += child.texts
-        self.saved += child.saved
-        self.groups += child.groups
-
-    def close(self, pass_tokens: int) -> None:
-        """Share this node's beginning, where that saves more than sharing its children's longer ones."""
-        saved = (self.texts - 1) * self.depth - pass_tokens
-        if saved > self.saved:
-            texts = tuple(text for group in self.groups for text in group.texts)
-            self.saved, self.groups = saved, [Group(self.depth, texts)]
+    first: int  # the first of them; the last stands before the first of the next
+    shared: int
+    worth: int
+    best: int  # the one that has it
 
 
 def group_by_beginning(sharable: Mapping[Tokens, int], pass_tokens: int) -> list[Group]:
-    """The grouping that saves most tokens; texts that share nothing worth it are a group of `shared` 0 each.
+    """The grouping of neighbours in order that saves most tokens; texts that share nothing worth it are groups of their own.
+
+    By dynamic programming over where the last group begins; starts whose texts share as much are kept together.
 
     Parameters
     ----------
@@ -91,17 +82,31 @@ def group_by_beginning(sharable: Mapping[Tokens, int], pass_tokens: int) -> list
     common = [
         min(common_beginning(one, other), sharable[one], sharable[other]) for one, other in pairwise(texts)
     ]
-    path = [_Node(0)]  # from the root to where the next text hangs, deeper and deeper
-    for text, depth in zip(texts, [*common, 0], strict=True):
-        node = _Node(len(text), 1, 0, [Group(0, (text,))])
-        while path[-1].depth > depth:
-            path[-1].absorb(node)
-            node = path.pop()
-            node.close(pass_tokens)
-        if path[-1].depth < depth:
-            path.append(_Node(depth))
-        path[-1].absorb(node)
-    return path[0].groups
+    saved = [0]  # the most tokens, of the first n texts
+    begins, shares = [0], [0]  # with which text their last group begins then, and what it shares
+    starts: list[_Starts] = []  # `shared` grows from one to the next
+    for last, depth in enumerate([*common, 0]):
+        options = [(saved[last], 0, last)]  # alone
+        options += [(one.worth + last * one.shared - pass_tokens, one.shared, one.best) for one in starts]
+        most, shared, begin = max(options, key=lambda option: option[0])
+        saved.append(most)
+        begins.append(begin)
+        shares.append(shared)
+        merged = _Starts(last, depth, saved[last] - last * depth, last)
+        while starts and starts[-1].shared >= depth:
+            before = starts.pop()
+            if before.shared > depth:  # what is best depends on how much is shared
+                best = max(range(before.first, merged.first), key=lambda start: saved[start] - start * depth)
+                before = before._replace(worth=saved[best] - best * depth, best=best)
+            merged = max(before, merged, key=lambda one: one.worth)._replace(first=before.first, shared=depth)
+        if depth:
+            starts.append(merged)
+    groups: list[Group] = []
+    end = len(texts)
+    while end:
+        groups.append(Group(shares[end], tuple(texts[begins[end] : end])))
+        end = begins[end]
+    return groups[::-1]
 
 
 def common_beginning(one: Tokens, other: Tokens) -> int:

@@ -39,6 +39,12 @@ def test_a_longer_beginning_of_fewer_texts_is_shared_where_that_saves_more():
     assert all(g.shared == 0 for g in group_by_beginning(dict.fromkeys(few, 5), 2))  # not worth a pass
 
 
+def test_texts_beside_a_group_share_a_beginning_with_each_other():
+    first, second = [(0, 0), (0, 0, 0), (0, 1)], [(0, 1, 1, 1, 0), (0, 1, 1, 1, 1)]
+    groups = group_by_beginning({text: len(text) - 1 for text in first + second}, 1)
+    assert groups == [(1, tuple(first)), (4, tuple(second))]  # 1 and 3 tokens; all five together save 3
+
+
 def test_no_more_is_shared_than_may_be():
     texts = {(1, 2, 3, 4, 5): 2, (1, 2, 3, 4, 6): 4}
     assert group_by_beginning(texts, 0) == [(2, tuple(texts))]
