@@ -6,6 +6,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 import shutil
 import signal
 from collections.abc import Iterator
@@ -176,15 +177,23 @@ _WRITE_HINTS = {
     errno.EPERM: "it can be read; ask its owner for the right to change it",
 }
 _FULL_BYTES = 1 << 16
+_OS_ERROR = re.compile(r"(?:os error|\[errno) (\d+)", re.IGNORECASE)
+_WRITTEN_LESS = re.compile(r"\d+ requested and \d+ written")  # NumPy's words
 
 
 def _disk_error(store: Path, error: OSError) -> int | None:
     """Its number; None where it is about a file elsewhere.
 
-    NumPy gives none when fewer bytes were written than it wanted: then the disk is asked.
+    NumPy gives none when fewer bytes were written than it wanted, Rust libraries say it in words alone, and Arrow may
+    pass on its message alone: then the text tells, or the disk is asked.
     """
     if error.filename is not None and store not in Path(os.fsdecode(error.filename)).parents:
         return None
-    if error.errno is None and shutil.disk_usage(store).free < _FULL_BYTES:
+    if error.errno is not None:
+        return error.errno
+    said = _OS_ERROR.search(str(error))
+    if said:
+        return int(said.group(1))
+    if _WRITTEN_LESS.search(str(error)) or shutil.disk_usage(store).free < _FULL_BYTES:
         return errno.ENOSPC
-    return error.errno
+    return None

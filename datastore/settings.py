@@ -109,11 +109,23 @@ def _list_item(items: list[Any], key: str, setting: str) -> Any:
 def _explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
     """One line a fault; an unknown key names the nearest one that is known there."""
     lines = []
-    for fault in error.errors():
-        where = ".".join(str(part) for part in fault["loc"])
+    faults = error.errors()
+    for fault in faults:
+        if fault["type"] == "too_short" and any(_is_inside(other["loc"], fault["loc"]) for other in faults):
+            continue  # items that are wrong are not counted: it is long enough
+        where = ".".join(map(str, _written(model, fault["loc"])))
         if fault["type"] == "extra_forbidden":
             *parents, key = fault["loc"]
             lines.append(f"unknown key {where!r}: {nearest(str(key), _known_keys(model, parents))}")
+        elif fault["type"] == "missing":
+            lines.append(f"{where} is missing")
+        elif fault["type"] in ("union_tag_not_found", "union_tag_invalid"):
+            context = fault.get("ctx", {})
+            key, tag = str(context["discriminator"]).strip("'"), context.get("tag")
+            known = context.get("expected_tags") or ", ".join(map(repr, _tags(model, fault["loc"])))
+            lines.append(
+                f"{where}.{key} is {'missing' if tag is None else f'{tag!r}'}, and must be one of {known}"
+            )
         elif fault["type"] == "string_type":
             lines.append(
                 f"{where}: expected text, got {fault['input']!r:.400}; in quotes it is text, as in --set 'KEY=\"…\"'"
@@ -123,11 +135,30 @@ def _explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
     return lines
 
 
+def _is_inside(place: Sequence[str | int], outer: Sequence[str | int]) -> bool:
+    return len(place) > len(outer) and tuple(place[: len(outer)]) == tuple(outer)
+
+
+def _written(model: type[BaseModel], place: Sequence[str | int]) -> list[str | int]:
+    """A fault's place as it is written in the file: pydantic also names which kind of a union it took."""
+    return [part for i, part in enumerate(place) if not _tags(model, place[:i])]
+
+
+def _tags(model: type[BaseModel], place: Sequence[str | int]) -> list[str]:
+    """The kinds of the union at a place; none where there is none."""
+    return list(_node(model, place).get("discriminator", {}).get("mapping", {}))
+
+
 def _known_keys(model: type[BaseModel], parents: Sequence[str | int]) -> list[str]:
-    """The keys at a place in a configuration, found by walking the JSON schema."""
+    """The keys at a place in a configuration."""
+    return list(_node(model, parents).get("properties", {}))
+
+
+def _node(model: type[BaseModel], place: Sequence[str | int]) -> dict[str, Any]:
+    """A place in the JSON schema of a configuration; empty where there is none."""
     schema = model.model_json_schema()
     node: Any = schema
-    for part in parents:
+    for part in place:
         node = _resolve(schema, node)
         if isinstance(part, int):
             node = node.get("items", {})
@@ -135,7 +166,8 @@ def _known_keys(model: type[BaseModel], parents: Sequence[str | int]) -> list[st
             node = {"$ref": node["discriminator"]["mapping"][part]}
         else:
             node = node.get("properties", {}).get(part, {})
-    return list(_resolve(schema, node).get("properties", {}))
+    resolved: dict[str, Any] = _resolve(schema, node)
+    return resolved
 
 
 def _resolve(schema: Any, node: Any) -> Any:

@@ -45,8 +45,8 @@ def read_questions(
     file = find_file(path)
     if file is None:
         hint = "give a .jsonl or .jsonl.gz file"
-        if str(path) in TASKS:
-            hint = f"{path} is a task: write {path}=PATH, where its questions lie"
+        if path.name in TASKS:
+            hint = f"{path.name} is a task: write {path.name}=PATH, where its questions lie"
         raise NotFoundError(f"there are no questions at {path}", hint=hint)
     name = task or file.name.removesuffix(".gz").removesuffix(".jsonl")
     for number, (place, record) in enumerate(read_records(file)):
@@ -61,10 +61,13 @@ def read_questions(
                 yield Question(name, item, text)
 
 
-def parse_questions(source: str, fields: Sequence[str] = ()) -> Iterator[Question]:
-    """`read_questions` of `TASK=PATH`, or of a path alone."""
+def parse_questions(source: str, fields: Sequence[str] = (), root: Path | None = None) -> Iterator[Question]:
+    """`read_questions` of `TASK=PATH`, or of a path alone; relative paths start from `root`, else from here."""
     task, equals, path = source.partition("=")
-    return read_questions(path, task, fields) if equals else read_questions(source, None, fields)
+    place = path if equals else source
+    if root is not None and not place.startswith("hf:"):
+        place = str(root / Path(place).expanduser())
+    return read_questions(place, task if equals else None, fields)
 
 
 def _of_task(task: str, source: str | Path) -> Iterator[Question]:

@@ -3,7 +3,7 @@
 from .account import BuildReport
 from .build import build, refilter
 from .dry_run import dry_run
-from .in_store import copies_in_store
+from .in_store import copies_among, copies_in_store
 from .progress import console
 from .recipe import Recipe, load_recipe, make_recipe
 from .target import recipe_of
@@ -15,6 +15,7 @@ __all__ = [
     "build",
     "build_from_vectors",
     "console",
+    "copies_among",
     "copies_in_store",
     "dry_run",
     "find_vectors",

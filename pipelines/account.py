@@ -17,7 +17,7 @@ import pyarrow as pa
 from datastore import CompendiaError
 from datastore.files import write_durably
 from datastore.machine import available_cores
-from datastore.manifest import current_version, read_manifest
+from datastore.manifest import read_manifest
 
 from .corpus import Corpus
 from .decide import Decision
@@ -175,6 +175,7 @@ def write_account(
     funnels: Funnels,
     seconds: Mapping[str, float],
     rejects: Iterable[tuple[str, Reject]],
+    corpus_key: str,
 ) -> None:
     """<stem>.json, .html and .rejects.jsonl: what is worth knowing of a build and not part of the content."""
     listed = [{"source": source, **reject._asdict()} for source, reject in rejects]
@@ -190,6 +191,7 @@ def write_account(
         "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "seconds": seconds,
         "sources": {name: funnel.content() for name, funnel in funnels.items()},
+        "corpus": corpus_key,
         "recipe": recipe.content(),
         "root": str(recipe.root.expanduser().absolute()),
     }
@@ -200,14 +202,14 @@ def write_account(
 
 
 def write_leaks(
-    store: Path, build: str, found: Sequence[pa.Table], deleted: Mapping[str, Sequence[str]]
+    store: Path, build: str, found: Sequence[pa.Table], deleted: Mapping[str, Sequence[str]], *, stays: bool
 ) -> None:
     """builds/<build>.leaks.jsonl: passages that were left out, with the question and the words they share with it.
 
-    Those of documents that stay as an earlier build cut them come from its report.
+    Those of documents that stay as an earlier build cut them, where any does, come from its report.
     """
     rows = [row for table in found for row in table.to_pylist()]
-    manifest = read_manifest(store) if current_version(store) is not None else None
+    manifest = read_manifest(store) if stays else None
     earlier = store / "builds" / f"{manifest.build}.leaks.jsonl" if manifest and manifest.build else None
     if earlier is not None and earlier.exists():
         gone = {(source, name) for source, names in deleted.items() for name in names}

@@ -24,7 +24,14 @@ from .progress import Progress, silent
 from .recipe import Recipe, make_recipe
 from .run import Site, bring
 from .stages.read import Shard
-from .target import changed_keys, check_is_built, check_target, recipe_differences, recipe_of
+from .target import (
+    changed_keys,
+    check_is_built,
+    check_target,
+    corpus_key_of,
+    recipe_differences,
+    recipe_of,
+)
 from .workarea import Keep, make_folders
 
 
@@ -97,7 +104,10 @@ def build(
             store, recipe, runner, progress, lambda shards: read_again(corpus, by_key, shards, runner)
         )
         report = bring(
-            site, corpus, clock, matcher, executor, repair=repair, prune_missing=prune_missing, keep=keep
+            *(site, corpus, clock, matcher, executor),
+            repair=repair,
+            missing="prune" if prune_missing else "keep",
+            keep=keep,
         )
     return dataclasses.replace(
         report, store=named, recipe_changes=recipe_changes, input_changes=input_changes
@@ -124,12 +134,13 @@ def refilter(
     NotFoundError
         If the build kept nothing.
     UsageError
-        If a setting is none of the filters', or documents would come back whose texts were not kept.
+        If a setting is none of the filters', documents would come back whose texts were not kept, or the current
+        version is not of the last build's inputs: it was changed by hand, or the store rolled back.
     """
     store = store.expanduser().resolve()
     with writer_lock(store), open_executor(executor, workers, address) as runner:
-        corpus = kept_corpus(store)
         check_is_built(store, read_manifest(store))
+        corpus = kept_corpus(store, corpus_key_of(store))
         before = recipe_of(store).model_dump(mode="json")
         recipe = make_recipe(deepcopy(before), settings, environment={}, origin="the store's recipe")
         others = [
@@ -148,7 +159,7 @@ def refilter(
             "stages" if all((site.work / shard.file).exists() for shard in corpus.shards) else "scores"
         )
         matcher = prepare_matcher(recipe, questions, site.work)
-        return bring(site, corpus, Clock(), matcher, executor, repair=False, prune_missing=False, keep=keep)
+        return bring(site, corpus, Clock(), matcher, executor, repair=False, missing="keep all", keep=keep)
 
 
 def _refuse_missing(store: Path, wanted: Sequence[tuple[Shard, int]]) -> None:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import xxhash
 
-from datastore import CompendiaError, NotFoundError
+from datastore import CompendiaError, NotFoundError, UsageError
 from datastore.files import content_key, write_durably
 
 from .document import FAILURES_ALLOWED, Reject, is_failure
@@ -25,6 +25,7 @@ from .stages.read import Damaged, ReadResult, ReadTask, Shard, read_result, read
 
 LISTING = "corpus.json"
 PARTS = "parts.json"
+_MORE_RECORDS = 4  # in a byte that is not read yet than in one that is, at most
 
 
 class Corpus(NamedTuple):
@@ -45,6 +46,11 @@ class Corpus(NamedTuple):
     @property
     def damaged(self) -> list[tuple[str, Damaged]]:
         return [(source, damaged) for source, _, result in self.results for damaged in result.damaged]
+
+    @property
+    def key(self) -> str:
+        """Names what was read: the same inputs, read alike, have the same key."""
+        return content_key([key for _, key, _ in self.results], sorted(self.units.items()))
 
     def save(self, work: Path) -> None:
         """Write down what was read, for the next build and for `refilter`."""
@@ -116,29 +122,28 @@ def _groups(found: Sequence[Unit], shard: ShardConfig) -> Iterator[tuple[Unit, .
 def read_corpus(
     work: Path, inputs: Inputs, runner: Executor, progress: Progress, max_failure_share: float
 ) -> Corpus:
-    """Read what no earlier run has read.
+    """Read what no earlier run has read, and what could not be opened then.
 
     Raises
     ------
     CompendiaError
         If of a source more than `max_failure_share` of the records, and not just a few, cannot be read, or so many of
         its files, by number or bytes and not just one, give nothing at all: how many records that are is not known.
+        Judged when a source is read whole, and before only where the rest would not save it: see `_Failures`.
     """
     tasks = inputs.tasks
-    missing = [task for task in tasks if not (work / "read" / task.key).exists()]
     results = {
-        task.key: read_result(work / "read" / task.key)
-        for task in tasks
-        if (work / "read" / task.key).exists()
+        task.key: result for task in tasks if (result := _known_result(work / "read" / task.key)) is not None
     }
+    missing = [task for task in tasks if task.key not in results]
     checks = {name: _Failures(name, max_failure_share, tasks) for name in inputs.skipped}
     for task in tasks:
         if task.key in results:
-            checks[task.source.name].add(results[task.key])
+            checks[task.source.name].add(task, results[task.key])
     with progress("reading", sum(len(task.units) for task in missing), "inputs") as advance:
         for task, result in runner.map(read_units, missing):
             results[task.key] = result
-            checks[task.source.name].add(result)
+            checks[task.source.name].add(task, result)
             advance(len(task.units))
     return Corpus(
         [(task.source.name, task.key, results[task.key]) for task in tasks],
@@ -147,29 +152,47 @@ def read_corpus(
     )
 
 
+def _known_result(folder: Path) -> ReadResult | None:
+    """What an earlier run read; None where it did not, or could not open a file: that may be mended by now."""
+    if not folder.exists():
+        return None
+    result = read_result(folder)
+    if "unreadable" in result.dropped:
+        shutil.rmtree(folder)
+        return None
+    return result
+
+
 def _identities(tasks: Sequence[ReadTask]) -> dict[tuple[str, str], str]:
     return {(task.source.name, unit.name): unit.identity for task in tasks for unit in task.units}
 
 
 class _Failures:
-    """What cannot be read of a source, against what may be."""
+    """What cannot be read of a source, against what may be.
+
+    In what order inputs are read must not decide. So a source is judged whole; before only if its failures are too
+    many even where the unread bytes hold `_MORE_RECORDS` times as many records as those read, and all of them good.
+    """
 
     def __init__(self, source: str, allowed_share: float, tasks: Sequence[ReadTask]) -> None:
         units = [unit for task in tasks if task.source.name == source for unit in task.units]
         self._source, self._allowed_share = source, allowed_share
         self._units, self._bytes = len(units), sum(unit.bytes for unit in units)
+        self._unread_units, self._unread_bytes = self._units, self._bytes
         self._records = self._failures = 0
         self._lost: list[
             Damaged
         ] = []  # archives that gave nothing: a record that is set aside stands for each
 
-    def add(self, result: ReadResult) -> None:
+    def add(self, task: ReadTask, result: ReadResult) -> None:
         """Count what was read; CompendiaError when it is too much that cannot be read."""
+        self._unread_units -= len(task.units)
+        self._unread_bytes -= sum(unit.bytes for unit in task.units)
         self._records += result.records
         self._failures += sum(count for reason, count in result.dropped.items() if is_failure(reason))
         self._lost += [damaged for damaged in result.damaged if damaged.breaks_off and damaged.is_empty]
         allowed, lost_bytes = self._allowed_share, sum(damaged.bytes for damaged in self._lost)
-        share = self._failures / max(1, self._records)
+        share = self._failures / max(1, self._records + self._most_unread_records())
         what = f"{self._failures:,} of {self._records:,} records cannot be read"
         if self._failures <= FAILURES_ALLOWED or share <= allowed:
             share = max(len(self._lost) / max(1, self._units), lost_bytes / max(1, self._bytes))
@@ -180,20 +203,32 @@ class _Failures:
             return
         examples = [reject for reject in result.rejects if is_failure(reject.reason)][:3]
         listed = "; ".join(f"{one.location}: {one.reason} {one.detail}".strip() for one in examples)
+        share = max(share, self._failures / max(1, self._records))
         raise CompendiaError(
             f"source {self._source}: {what} ({listed})",
             hint="mend the input, name its fields or format, or allow it: "
             f"--set max_failure_share={min(1.0, math.ceil(100 * max(share, 2 * allowed)) / 100):g}",
         )
 
+    def _most_unread_records(self) -> float:
+        """So many records may be in what is not read yet."""
+        if not self._unread_units:
+            return 0.0
+        read_bytes = self._bytes - self._unread_bytes
+        if not read_bytes:  # of a source that does not say how large it is
+            return _MORE_RECORDS * self._records * self._unread_units / (self._units - self._unread_units)
+        return _MORE_RECORDS * self._records * self._unread_bytes / read_bytes
 
-def kept_corpus(store: Path) -> Corpus:
-    """The corpus of the last build, from what it kept.
+
+def kept_corpus(store: Path, key: str) -> Corpus:
+    """The corpus with this key, from what the last build kept.
 
     Raises
     ------
     NotFoundError
         If the build kept nothing.
+    UsageError
+        If it kept another corpus: the store was rolled back to a version that has other inputs.
     """
     work = store / "work"
     try:
@@ -205,7 +240,13 @@ def kept_corpus(store: Path) -> Corpus:
             hint="run compendia build --replace with the changed recipe: it reads the input again",
         ) from error
     identities = {(source, name): identity for source, name, identity in listing["units"]}
-    return Corpus(results, identities, listing.get("skipped", {}))
+    corpus = Corpus(results, identities, listing.get("skipped", {}))
+    if corpus.key != key:
+        raise UsageError(
+            f"the inputs that {store} kept are those of another build than that of its current version",
+            hint="compendia build --replace with the changed recipe reads the input again; or roll back to where you were",
+        )
+    return corpus
 
 
 def known_units(store: Path) -> dict[tuple[str, str], str]:

@@ -17,7 +17,7 @@ class Document(NamedTuple):
 class Reject(NamedTuple):
     """A record that was set aside: never lost silently, never in the way of the good ones."""
 
-    reason: str  # short and countable: `invalid_json`, `no_text`, `too_short` …
+    reason: str  # short and countable: `invalid_json`, `no_field`, `no_text`, `too_short` …
     location: str  # `folder/file.jsonl:17`
     document_id: str  # empty where none could be read
     detail: str  # what exactly was wrong
@@ -36,7 +36,7 @@ _NOT_FAILURES = frozenset(
     }
 )
 
-BROKEN_INPUT = frozenset({"broken_archive", "unreadable"})
+BROKEN_INPUT = frozenset({"broken_archive", "unreadable", "import_error"})
 """Reasons that stand for all that an input holds from there on: how much that is, nobody knows."""
 
 

@@ -22,6 +22,7 @@ from .dry_run_sample import Sample, take_sample
 from .recipe import Recipe
 from .sources import SourceConfig, Unit, inventory
 from .sources.files import Skipped
+from .target import check_target
 
 _WORDS_PER_PASSAGE = 200  # of a source that cannot be sampled and states no passages (CompactDS has 205)
 
@@ -69,8 +70,10 @@ class DryRun(NamedTuple):
         return total
 
 
-def dry_run(recipe: Recipe, store: Path | None, questions: Iterable[Question] = ()) -> DryRun:
-    """Plan a build into `store`, or into a new one; `questions` as of `build`.
+def dry_run(
+    recipe: Recipe, store: Path | None, questions: Iterable[Question] = (), *, replace: bool = False
+) -> DryRun:
+    """Plan a build into `store`, or into a new one; `questions` and `replace` as of `build`.
 
     Raises
     ------
@@ -82,6 +85,11 @@ def dry_run(recipe: Recipe, store: Path | None, questions: Iterable[Question] = 
     found_faults = [*faults(recipe, fetch=False)]
     if (fault := question_fault(questions)) is not None:
         found_faults.append(fault)
+    if store is not None:
+        try:
+            check_target(store.expanduser().resolve(), recipe, replace=replace)
+        except CompendiaError as error:
+            found_faults.append(error)
     encoder, dimension, why = _encoder(recipe)
     known = {} if store is None else known_units(store)
     found = {source.name: inventory(source) for source in recipe.rooted_sources()}

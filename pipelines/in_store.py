@@ -1,4 +1,4 @@
-"""Which texts a store has already: what `add` does not bring in a second time."""
+"""Which texts a store, or another row, has already: what `add` does not bring in a second time."""
 
 from __future__ import annotations
 
@@ -52,6 +52,39 @@ def copies_in_store(
             if found[number] is None:
                 found[number] = copy
     return [None if at is None else _first_passage(places[at]).document_id for at in found]
+
+
+def copies_among(texts: Sequence[str], near: NearDuplicates | None = None) -> list[int | None]:
+    """For each text the position of the one that stays in its place, or None where it stays itself.
+
+    As a build chooses within one source: of texts that differ in case and white space alone the first stays, and with
+    `near` of those that are nearly the same the longest.
+    """
+    first: dict[bytes, int] = {}
+    stays = [first.setdefault(content_hash(text), position) for position, text in enumerate(texts)]
+    if near is not None and len(first) > 1:
+        rows = [*first.values()]
+        chosen = _centres([texts[row] for row in rows], near)
+        better = dict(zip(rows, (rows[position] for position in chosen), strict=True))
+        stays = [better[row] for row in stays]
+    return [None if row == position else row for position, row in enumerate(stays)]
+
+
+def _centres(texts: Sequence[str], config: NearDuplicates) -> list[int]:
+    with tempfile.TemporaryDirectory() as scratch, open_executor("serial") as runner:
+        file = Path(scratch) / "new.npy"
+        np.save(file, signatures(texts, config))
+        centre = near_duplicates(
+            [file],
+            lambda rows: [texts[row] for row in rows],
+            np.zeros(len(texts), dtype=np.int64),
+            np.array([len(text) for text in texts]),
+            config,
+            work=Path(scratch) / "work",
+            executor=runner,
+        )
+    positions: list[int] = centre.tolist()
+    return positions
 
 
 def _joined(tables: Sequence[_TABLE], start: int, stop: int | None) -> _TABLE:

@@ -38,7 +38,8 @@ class DecontaminateConfig(DecontaminationConfig):
 
     questions: tuple[str, ...] = Field(
         min_length=1,
-        description="JSON Lines of questions, each as `PATH` or, where a task has a format, `TASK=PATH`",
+        description="JSON Lines of questions, each as `PATH` or, where a task has a format, `TASK=PATH`; relative ones "
+        "start from `root`, as sources do",
     )
 
 
@@ -85,7 +86,9 @@ class Recipe(BaseModel):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     out: Path | None = Field(default=None, description="Folder of the store; `--out` wins")
-    root: Path = Field(default=Path(), description="Folder that relative paths of file sources start from")
+    root: Path = Field(
+        default=Path(), description="Folder that relative paths start from: of sources, models, questions"
+    )
     sources: tuple[SourceConfig, ...] = Field(
         min_length=1, description="Earlier sources win among duplicates"
     )

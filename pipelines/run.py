@@ -32,7 +32,7 @@ from .stages.embed import EmbedTask, embed_segment
 from .stages.read import Shard
 from .stages.score import ScoredShard, ScoreTask, score_shard
 from .stages.tables import read_table
-from .sync import compare, write_present
+from .sync import Missing, compare, write_present
 from .version import StartingPoint, build_of, commit_if_changed, passages_by_source
 from .workarea import Keep, tidy
 
@@ -60,7 +60,7 @@ def bring(
     executor: ExecutorName,
     *,
     repair: bool,
-    prune_missing: bool,
+    missing: Missing,
     keep: Keep,
 ) -> BuildReport:
     """Bring the store to the documents of a corpus."""
@@ -80,7 +80,7 @@ def bring(
         corpus.units.keys(),
         {(source, damaged.unit) for source, damaged in corpus.damaged},
         {source.name for source in recipe.sources},
-        prune_missing=prune_missing,
+        missing=missing,
     )
     tasks = _chunk_tasks(site, shards, changes.added, settings, matcher)
     drafts = _chunk(site, tasks)
@@ -100,10 +100,11 @@ def bring(
     keep_models(store / "builds" / build, recipe)
     if matcher is not None:
         leaks = [read_table(site.work / "passages" / draft.key / LEAKS_FILE) for draft in drafts]
-        write_leaks(store, build, leaks, changes.deleted)
+        stays = start.present.settings == settings and start.present.table.num_rows > 0
+        write_leaks(store, build, leaks, changes.deleted, stays=stays)
     write_present(store, build, settings, shards, kept, changes.vanished)
     rejects = [*corpus.rejects, *decision.rejects(site.work)]
-    write_account(store / "builds" / build, recipe, executor, funnels, clock.seconds, rejects)
+    write_account(store / "builds" / build, recipe, executor, funnels, clock.seconds, rejects, corpus.key)
     corpus.save(site.work)
     version, changed = commit_if_changed(store, manifest, build)
     tidy(site.work, corpus, shards, keep)

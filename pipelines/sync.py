@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +18,9 @@ from datastore.files import fsync
 from datastore.manifest import Manifest
 
 from .stages.score import ScoredShard, hashes_of, joined
+
+Missing = Literal["keep", "keep all", "prune"]
+"""Documents whose input is gone: they stay, and too many are refused; all stay; all are deleted."""
 
 _MOST_VANISHED_SHARE = 0.2
 _NAMES_SHOWN = 3
@@ -111,19 +114,20 @@ def compare(
     damaged: Collection[tuple[str, str]],
     sources: Collection[str],
     *,
-    prune_missing: bool,
+    missing: Missing,
 ) -> Changes:
     """What turns the present documents into those kept of the shards.
 
     A present document has vanished if it was not read and its unit is not among `units`, is `damaged`, or gave no
     document at all: a file that was cut or emptied loses no more than one that is gone. It stays, unless its source is
-    not among `sources`, its text is in a document that is kept (a file was renamed), or `prune_missing`.
+    not among `sources`, its text is in a document that was not here or had another text (a file was renamed), or
+    `missing` is "prune".
 
     Raises
     ------
     UsageError
-        If more than a fifth of the present documents would stay as vanished: a disk may not be mounted. Or if those
-        that would stay were made with other settings.
+        If `missing` is "keep" and more than a fifth of the present documents would stay as vanished: a disk may not be
+        mounted. Or if those that would stay were made with other settings.
     """
     names = sorted({scored.shard.source for scored in shards} | {*_sources(present.table)})
     code = {name: number for number, name in enumerate(names)}
@@ -142,13 +146,15 @@ def compare(
     )
     is_same = (before >= 0) & (settings == present.settings)
     is_same[is_same] = keys[is_same] == _hashes(present.table, "key")[before[is_same]]
+    was_here = before >= 0  # with this text
+    was_here[was_here] = contents[was_here] == _hashes(present.table, "content_hash")[before[was_here]]
     unmatched = np.ones(present.table.num_rows, dtype=np.bool_)
     unmatched[before[before >= 0]] = False
     is_vanished = unmatched.copy()
     rest = present.table.filter(pa.array(unmatched))
     is_vanished[unmatched] = (
         _is_lost(rest, shards, code, units, damaged)
-        & ~np.isin(_packed(_hashes(rest, "content_hash")), _packed(contents))
+        & ~np.isin(_packed(_hashes(rest, "content_hash")), _packed(contents[~was_here]))
         & np.isin(_source_codes(rest, code), [code[name] for name in sources if name in code])
     )
     counts = {name: Counter[str]() for name in names}
@@ -159,10 +165,11 @@ def compare(
         {"new": before < 0, "changed": (before >= 0) & ~is_same, "unchanged": is_same},
     )
     _count(counts, names, had["source"], {"removed": unmatched & ~is_vanished, "vanished": is_vanished})
-    if prune_missing:
+    if missing == "prune":
         is_vanished[:] = False
     elif is_vanished.any():
-        _check_vanished(present, settings, is_vanished, units)
+        share = _MOST_VANISHED_SHARE if missing == "keep" else 1.0
+        _check_vanished(present, settings, is_vanished, units, share)
     goes = unmatched & ~is_vanished
     goes[before[(before >= 0) & ~is_same]] = True
     ends = np.cumsum([0, *map(len, kept)])
@@ -174,7 +181,11 @@ def compare(
 
 
 def _check_vanished(
-    present: Present, settings: str, is_vanished: NDArray[np.bool_], units: Collection[tuple[str, str]]
+    present: Present,
+    settings: str,
+    is_vanished: NDArray[np.bool_],
+    units: Collection[tuple[str, str]],
+    most_share: float,
 ) -> None:
     count, total = int(is_vanished.sum()), len(is_vanished)
     what = f"the input of {count:,} of {total:,} documents is not there any more"
@@ -183,14 +194,14 @@ def _check_vanished(
         more = " …" if len(here) > _NAMES_SHOWN else ""
         listed = ", ".join(f"{source}/{unit}" for source, unit in here[:_NAMES_SHOWN])
         what += f", or is broken or empty now: {listed}{more}"
-    if count > _MOST_VANISHED_SHARE * total:
+    if count > most_share * total:
         raise UsageError(
-            what, hint="is a disk not mounted, a file cut? --prune-missing deletes these documents"
+            what, hint="is a disk not mounted, a file cut? build --prune-missing deletes these documents"
         )
     if settings != present.settings:
         raise UsageError(
             f"{what}, and they were cut or embedded with other settings",
-            hint="--prune-missing deletes these documents; or bring their input back",
+            hint="build --prune-missing deletes these documents; or bring their input back",
         )
 
 

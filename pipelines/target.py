@@ -87,6 +87,14 @@ def _account(store: Path) -> dict[str, Any]:
     return account
 
 
+def corpus_key_of(store: Path) -> str:
+    """The key of the corpus that a store's current version was built from; empty where that is not known."""
+    try:
+        return str(_account(store)["corpus"])
+    except (OSError, ValueError, KeyError):
+        return ""
+
+
 def recipe_of(store: Path) -> Recipe:
     """The recipe of the build that made a store's current version.
 

@@ -30,7 +30,8 @@ def add(
         bool,
         typer.Option(
             "--copies/--no-copies",
-            help="Add texts that the store has already. Default: not to a store whose recipe drops duplicates.",
+            help="Add texts that the store, or another row, has already. Default: not to a store whose recipe drops "
+            "duplicates.",
         ),
     ] = False,
     as_json: Json = False,
@@ -62,11 +63,11 @@ def add(
         return
     if left_out:
         typer.echo(
-            f"{len(left_out):,} rows left out: the store has their texts, or nearly the same; "
+            f"{len(left_out):,} rows left out: the store or other rows have their texts, or nearly the same; "
             "--copies adds them all the same"
         )
         for row, document in left_out[:_SHOWN]:
-            typer.echo(f"  {row} resembles the document {document}")
+            typer.echo(f"  {row} resembles {document}")
         if len(left_out) > _SHOWN:
             typer.echo(f"  and {len(left_out) - _SHOWN:,} more")
     typer.echo(f"{len(ids):,} rows added: {store} is at version {version}, {passages:,} passages")
@@ -75,9 +76,9 @@ def add(
 def _without_copies(
     store: Datastore, records: list[dict[str, Any]]
 ) -> tuple[list[dict[str, Any]], list[tuple[str, str]]]:
-    """The rows whose text the store does not have, by the rule of the recipe that built it.
+    """The rows whose text neither the store nor a better row has, by the rule of the recipe that built the store.
 
-    And of the others the id, or the number where there is none, with the id of the document that each resembles.
+    And of the others the id, or the number where there is none, with that of the document or row that each resembles.
     """
     from .._folders import require
 
@@ -87,12 +88,16 @@ def _without_copies(
     recipe = pipelines.recipe_of(store.path)
     if recipe.deduplicate == "none":
         return records, []
-    found = pipelines.copies_in_store(store, [record["text"] for record in records], recipe.near)
-    rows = [*enumerate(zip(records, found, strict=True), start=1)]
-    left_out = [
-        (str(record.get("id", f"row {row}")), copy) for row, (record, copy) in rows if copy is not None
-    ]
-    return [record for _, (record, copy) in rows if copy is None], left_out
+    texts = [record["text"] for record in records]
+    names = [str(record.get("id", f"row {row}")) for row, record in enumerate(records, start=1)]
+    resembled = pipelines.copies_in_store(store, texts, recipe.near)
+    new = [row for row, document in enumerate(resembled) if document is None]
+    for row, better in zip(
+        new, pipelines.copies_among([texts[row] for row in new], recipe.near), strict=True
+    ):
+        resembled[row] = None if better is None else names[new[better]]
+    left_out = [(name, other) for name, other in zip(names, resembled, strict=True) if other is not None]
+    return [record for record, other in zip(records, resembled, strict=True) if other is None], left_out
 
 
 def _read(datastore: Any, path: Path) -> list[dict[str, Any]]:

@@ -114,7 +114,8 @@ def build(
             raise datastore.UsageError(f"there is no {name} {value!r}", hint=", ".join(known))
     resolved = _recipe(pipelines, datastore, recipe, settings or [])
     if dry:
-        print_plan(pipelines.dry_run(resolved, out or resolved.out, questions_of(resolved)), as_json=as_json)
+        plan = pipelines.dry_run(resolved, out or resolved.out, questions_of(resolved), replace=replace)
+        print_plan(plan, as_json=as_json)
         return
     report: BuildReport = pipelines.build(
         resolved,
@@ -148,15 +149,16 @@ def _refuse_options(context: typer.Context, names: Mapping[str, str], place: str
 
 
 def questions_of(recipe: Recipe) -> Iterator[Question]:
-    """The questions that a recipe's decontamination names."""
+    """The questions that a recipe's decontamination names, relative files seen from its root."""
     if recipe.decontaminate is not None:
         from .._folders import require
 
         require("eval")
         from eval.questions import parse_questions
 
+        root = recipe.root.expanduser().absolute()
         for name in recipe.decontaminate.questions:
-            yield from parse_questions(name)
+            yield from parse_questions(name, root=root)
 
 
 def finish(report: BuildReport, *, as_json: bool) -> None:

@@ -194,7 +194,7 @@ def _read_c(module: str, c_module: str, names: set[str] | None) -> Iterator[Docu
             warnings.simplefilter("ignore")  # deprecated modules are documentation all the same
             namespace = vars(importlib.import_module(c_module))
     except ImportError as error:
-        yield Reject("unreadable", location, module, str(error), "")
+        yield Reject("import_error", location, module, str(error), "")
         return
     if module == c_module or "__doc__" in (names or ()):
         yield from _document(module, module, "module", namespace["__doc__"], location)

@@ -73,10 +73,10 @@ def _is_deep(value: Any) -> bool:
 def read_record(
     record: Mapping[str, Any], fields: Fields, *, default_id: str, location: str
 ) -> Document | Reject:
-    """The document that a record holds, or `no_text`.
+    """The document that a record holds, or `no_text`, `no_field`, `wrong_type`.
 
     A record whose text is empty and whose title is not is a document of its title. A record that lacks the text
-    field altogether is a reject, title or not: else a misnamed field would make a corpus of titles, unnoticed.
+    field altogether is a failure, title or not: else a misnamed field would make a corpus of titles, unnoticed.
     Bytes are read as UTF-8 where they are id, title or text, and left out elsewhere.
     """
     text_names = (fields.text,) if fields.text else _USUAL_TEXTS
@@ -95,16 +95,19 @@ def read_record(
             )
     text = _joined(value)
 
+    reason = "no_text"
     if not any(name in record for name in text_names):
+        reason = "no_field"
         detail = f"no field {' or '.join(text_names)}; the record has {', '.join(map(str, record)) or 'none'}"
     elif text is None:
+        reason = "wrong_type"
         detail = f"the field {text_name} is a {type(value).__name__}, not a text or a list of texts"
     elif not text.strip() and not title.strip():
         detail = "text and title are empty"
     else:
         detail = ""
     if detail or text is None:
-        return Reject("no_text", location, document_id, detail, title[:SAMPLE_CHARS])
+        return Reject(reason, location, document_id, detail, title[:SAMPLE_CHARS])
 
     taken = {text_name} | ({id_name} if document_id else set()) | ({title_name} if title else set())
     metadata = {

@@ -69,7 +69,7 @@ def test_bad_input_is_set_aside_and_loses_nothing_good(invoke, folder):
         "duplicate_id": 1,
         "invalid_json": 1,
         "invalid_utf8": 1,
-        "no_text": 1,
+        "no_field": 1,
         "too_large": 1,
     }
     assert source["documents"] == source["records"] - 6 > 500

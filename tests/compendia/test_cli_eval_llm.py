@@ -89,7 +89,7 @@ def test_json_names_the_store_the_model_and_the_code(invoke, config):
 
 
 def test_a_corpus_may_leave_out_what_gives_the_task_away(invoke, config):
-    rule = "{questions: [pubmedqa=data/pqal.jsonl], ngram_words: 4, min_question_words: 4}"
+    rule = "{questions: [pubmedqa=pqal.jsonl], ngram_words: 4, min_question_words: 4}"
     done = invoke("eval", "llm", "--config", config, "--json", "--set", f"corpus.decontaminate={rule}")
     assert done.code == 0, done.err
     assert (

@@ -34,9 +34,10 @@ def recipe(tmp_path: Path) -> Path:
     path = tmp_path / "recipe.yaml"
     content = {
         "name": "t",
-        "sources": [{"name": "notes", "kind": "files", "path": str(notes), "license": "CC0-1.0"}],
+        "sources": [{"name": "notes", "kind": "files", "path": "notes", "license": "CC0-1.0"}],
         "encoder": {"model": "hashing"},
-        "decontaminate": {"questions": [f"quiz={tmp_path / 'questions.jsonl'}"]},
+        "root": str(tmp_path),
+        "decontaminate": {"questions": ["quiz=questions.jsonl"]},
     }
     path.write_text(yaml.safe_dump(content))
     return path
@@ -86,6 +87,20 @@ def test_passages_that_give_away_a_question_are_left_out_and_reported(recipe, tm
     assert "notes/leak.txt#0" not in {hit["passage_id"] for hit in found["hits"]}
 
 
+def test_the_report_of_leaks_names_nothing_that_is_in_the_store(recipe, tmp_path):
+    compendia("build", recipe, "--out", tmp_path / "store")
+    compendia("delete", tmp_path / "store", "--document", "note-00.txt")
+    (tmp_path / "questions.jsonl").write_text(
+        '{"id": "q2", "question": "Who wrote the sixth of the seven books?"}'
+    )
+
+    compendia("build", recipe, "--out", tmp_path / "store", "--replace")
+
+    assert "notes/leak.txt#0" in compendia("search", tmp_path / "store", QUESTION, "--json").stdout
+    report = tmp_path / "store" / "builds" / f"{_build(tmp_path / 'store')}.leaks.jsonl"
+    assert report.read_text() == ""
+
+
 def test_refilter_and_its_account(recipe, tmp_path):
     compendia("build", recipe, "--out", tmp_path / "store")
 
@@ -114,14 +129,15 @@ def test_add_does_not_bring_in_what_is_there(recipe, tmp_path):
     rows = tmp_path / "rows.jsonl"
     rows.write_text(
         "\n".join(
-            json.dumps({"id": name, "text": text}) for name, text in (("a", known.upper()), ("b", "New."))
+            json.dumps({"id": name, "text": text})
+            for name, text in (("a", known.upper()), ("b", "New."), ("c", "NEW."))
         )
     )
 
     done = compendia("add", tmp_path / "store", rows)
 
-    assert "1 rows left out: the store has their texts, or nearly the same" in done.stdout
-    assert "  a resembles the document note-30.txt\n" in done.stdout
+    assert "2 rows left out: the store or other rows have their texts, or nearly the same" in done.stdout
+    assert "  a resembles note-30.txt\n  c resembles b\n" in done.stdout
     assert "1 rows added" in done.stdout
     added = json.loads(compendia("add", tmp_path / "store", rows, "--upsert", "--copies", "--json").stdout)
-    assert (added["added"], added["skipped"]) == (2, 0)
+    assert (added["added"], added["skipped"]) == (3, 0)

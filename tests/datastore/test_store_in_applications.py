@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import multiprocessing
 import os
 import shutil
@@ -315,6 +316,29 @@ def test_a_child_that_is_forked_during_a_write_does_not_keep_the_lock(store_path
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError("No space left on device (os error 28)"),  # of a library in Rust
+        OSError(
+            "[Errno 28] Error writing bytes to file. Detail: [errno 28] No space left on device"
+        ),  # of Arrow
+        OSError("8192 requested and 1024 written"),  # of NumPy, when space was freed since
+    ],
+)
+def test_a_full_disk_is_called_that_whoever_says_it(store_path, error):
+    with pytest.raises(CompendiaError, match="stays as it was") as raised, writer_lock(store_path):
+        raise error
+
+    assert raised.value.hint == "free some space, then run the command again"
+
+
+def test_another_error_is_not_called_a_full_disk(store_path):
+    with pytest.raises(OSError, match="a file that ends too soon"), writer_lock(store_path):
+        raise OSError("a file that ends too soon")
 
 
 def test_a_handle_goes_to_a_spawned_process_and_its_hits_come_back(store, writer):

@@ -28,6 +28,18 @@ def test_questions_of_a_file_with_its_name_and_line_numbers(tmp_path):
     ]
 
 
+def test_relative_paths_start_from_the_root(tmp_path):
+    (tmp_path / "deep").mkdir()
+    write(tmp_path / "deep" / "q.jsonl", {"question": "What walks?"})
+    expected = [Question("q", "0", "What walks?")]
+
+    assert list(parse_questions("q.jsonl", root=tmp_path / "deep")) == expected
+    assert list(parse_questions("q=q.jsonl", root=tmp_path / "deep")) == expected
+    assert list(parse_questions(str(tmp_path / "deep" / "q.jsonl"), root=tmp_path / "other")) == expected
+    with pytest.raises(NotFoundError, match="math is a task: write math=PATH"):
+        list(parse_questions("math", root=tmp_path))
+
+
 def test_fields_are_chosen_nested_listed_and_null(tmp_path):
     file = write(
         tmp_path / "q.jsonl",

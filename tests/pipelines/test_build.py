@@ -14,6 +14,8 @@ import pytest
 from datastore import CompendiaError, Datastore, UsageError, describe, read_rejects, verify
 from datastore.files import writer_lock
 from pipelines import Recipe, build, make_recipe
+from pipelines.corpus import find_inputs
+from pipelines.sources import inventory
 
 
 def with_settings(recipe: Recipe, *settings: str) -> Recipe:
@@ -120,6 +122,88 @@ def test_a_source_that_mostly_cannot_be_read_stops_the_build(tmp_path):
         build(recipe, tmp_path / "store")
 
     assert build(with_settings(recipe, "max_failure_share=0.5"), tmp_path / "store").passages == 1
+
+
+def test_a_misnamed_field_stops_the_build(tmp_path):
+    lines = [json.dumps({"id": i, "title": f"Title {i}", "abstract": "good"}) for i in range(30)]
+    (tmp_path / "in.jsonl").write_text("\n".join(lines))
+    source = {"name": "s", "kind": "files", "path": str(tmp_path / "in.jsonl")}
+    recipe = make_recipe({"name": "t", "sources": [source], "encoder": {"model": "hashing"}}, environment={})
+
+    message = (
+        r"30 of 30 records cannot be read \(in\.jsonl:1: no_field no field text or .* has id, title, abstract"
+    )
+    with pytest.raises(CompendiaError, match=message):
+        build(recipe, tmp_path / "store")
+
+
+@pytest.mark.parametrize("bad", ["a", "z"])
+def test_where_the_records_stand_that_cannot_be_read_does_not_matter(tmp_path, bad):
+    """One file in ten is bad: under the share that is allowed, also where it is read first."""
+    (tmp_path / "in").mkdir()
+    for number in range(1, 10):
+        lines = [json.dumps({"text": f"Line {i} of file {number}."}) for i in range(30)]
+        (tmp_path / "in" / f"m{number}.jsonl").write_text("\n".join(lines))
+    (tmp_path / "in" / f"{bad}.jsonl").write_text("\n".join(['{"text": "broken line"'] * 30))
+    recipe = make_recipe(
+        {
+            "name": "t",
+            "sources": [{"name": "s", "kind": "files", "path": str(tmp_path / "in")}],
+            "encoder": {"model": "hashing"},
+            "shard": {"documents": 30, "characters": 600},
+        },
+        environment={},
+    )
+
+    assert build(recipe, tmp_path / "store").passages == 270
+    with pytest.raises(CompendiaError, match="30 of 300 records cannot be read"):
+        build(with_settings(recipe, "max_failure_share=0.09"), tmp_path / "strict")
+
+
+def test_a_source_that_the_rest_would_not_save_is_not_read_to_its_end(tmp_path):
+    (tmp_path / "in").mkdir()
+    for number in range(100):
+        (tmp_path / "in" / f"{number:03d}.jsonl").write_text("\n".join(['{"broken'] * 30))
+    source = {"name": "s", "kind": "files", "path": str(tmp_path / "in")}
+    shard = {"documents": 30, "characters": 200}
+    recipe = make_recipe(
+        {"name": "t", "sources": [source], "encoder": {"model": "hashing"}, "shard": shard}, environment={}
+    )
+
+    # Behind 51 files, all of them broken, 49 come with four times as many records each: 51 of 247 are more than .2.
+    with pytest.raises(CompendiaError, match=r"(\d[\d,]*) of \1 records cannot be read"):
+        build(recipe, tmp_path / "store")
+
+    read = [
+        path for path in (tmp_path / "store" / "work" / "read").iterdir() if not path.name.startswith(".")
+    ]
+    assert len(read) == 51
+
+
+def test_a_file_that_could_not_be_opened_is_read_when_it_can_be(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.txt").write_text("The first file.")
+    (tmp_path / "in" / "b.txt").symlink_to(tmp_path / "elsewhere.txt")  # a disk that is not mounted
+    source = {"name": "s", "kind": "files", "path": str(tmp_path / "in")}
+    recipe = make_recipe({"name": "t", "sources": [source], "encoder": {"model": "hashing"}}, environment={})
+    listed = next(
+        unit for task in find_inputs(tmp_path, recipe).tasks for unit in task.units if unit.name == "b.txt"
+    )
+
+    def as_listed(config):
+        found = inventory(config)
+        return found._replace(units=[listed if unit.name == "b.txt" else unit for unit in found.units])
+
+    with pytest.MonkeyPatch.context() as patch:  # its size and time stay what they were: nothing else tells
+        patch.setattr(sys.modules[find_inputs.__module__], "inventory", as_listed)
+        report = build(recipe, tmp_path / "store")
+        assert (report.passages, report.sources["s"].broken) == (1, {"b.txt": "unreadable"})
+        assert not build(recipe, tmp_path / "store").changed
+
+        (tmp_path / "elsewhere.txt").write_text("The second file.")
+        report = build(recipe, tmp_path / "store")
+
+    assert (report.passages, report.sources["s"].broken) == (2, {})
 
 
 def archives(folder: Path, count: int) -> Recipe:
@@ -284,7 +368,7 @@ def test_nothing_left_is_an_error_that_says_why_and_leaves_no_version(tmp_path, 
 
     with pytest.raises(
         CompendiaError,
-        match=r"no passage is left of 2 records \((too_short 1, no_text 1|no_text 1, too_short 1)\)",
+        match=r"no passage is left of 2 records \((too_short 1, no_field 1|no_field 1, too_short 1)\)",
     ):
         build(recipe, tmp_path / "store")
 

@@ -101,3 +101,15 @@ def test_what_vanished_is_known_after_a_build_that_was_refused(tmp_path):
         build(recipe, tmp_path / "store")
 
     assert dry_run(recipe, tmp_path / "store").vanished == 5
+
+
+def test_a_store_of_another_recipe_is_named_before_it_is_refused(tmp_path):
+    write_notes(tmp_path / "in", 3)
+    build(recipe_of(tmp_path / "in"), tmp_path / "store")
+    other = recipe_of(tmp_path / "in", chunk={"max_tokens": 16})
+
+    (fault,) = dry_run(other, tmp_path / "store").faults
+
+    assert "was built from another recipe; changed: chunk.max_tokens" in fault
+    assert dry_run(other, tmp_path / "store", replace=True).faults == []
+    assert "not a datastore and not empty" in dry_run(other, tmp_path / "in").faults[0]

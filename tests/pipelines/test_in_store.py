@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from datastore import Datastore
-from pipelines import build, copies_in_store, make_recipe
+from pipelines import build, copies_among, copies_in_store, make_recipe
 from pipelines.duplicates import NearDuplicates
 
 NEAR = NearDuplicates()
@@ -51,3 +51,13 @@ def test_near_copies(store, compacted):
     other = " ".join([*text(5).split()[:30], *text(80).split()[:30]])
 
     assert copies_in_store(store, [edited, other, text(50) + " more"], NEAR) == ["d4", None, "by hand"]
+
+
+def test_copies_among_texts():
+    longer = text(4) + " and more"  # of 58 five-grams 2 are not in the shorter one
+    texts = [text(1), text(4), text(1).upper(), text(4).title(), longer, text(5)]
+
+    assert copies_among(texts) == [None, None, 0, 1, None, None]
+    assert copies_among(texts, NEAR) == [None, 4, 0, 4, None, None]
+    assert copies_among([], NEAR) == []
+    assert copies_among(["one"], NEAR) == [None]

@@ -65,6 +65,29 @@ def test_what_a_recipe_cannot_say(setting, message):
     assert message in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ({"kind": "files", "path": ".", "split_bytes": 0}, "sources.0.split_bytes: Input should be greater"),
+        ({"kind": "files"}, "sources.0.path is missing"),
+        ({"kind": "files", "path": ".", "pth": 1}, "unknown key 'sources.0.pth': did you mean \"path\"?"),
+        ({"path": "."}, "sources.0.kind is missing, and must be one of 'files', 'huggingface', 'pydoc'"),
+        ({"kind": "fils"}, "sources.0.kind is 'fils', and must be one of 'files', 'huggingface', 'pydoc'"),
+    ],
+)
+def test_a_mistake_in_a_source_is_one_line_with_the_key_as_it_is_written(source, message):
+    with pytest.raises(UsageError) as error:
+        make_recipe({"name": "r", "sources": [{"name": "a", **source}]}, environment={})
+
+    (line,) = error.value.message.splitlines()
+    assert line.startswith(f"recipe: {message}")
+
+
+def test_no_source_at_all_is_said():
+    with pytest.raises(UsageError, match="sources: Tuple should have at least 1 item"):
+        make_recipe({"name": "r", "sources": []}, environment={})
+
+
 def test_sources_of_one_name_are_refused():
     with pytest.raises(UsageError, match="source names must differ, got a, a"):
         make_recipe({"name": "r", "sources": MINIMAL["sources"] * 2}, environment={})

@@ -128,6 +128,33 @@ def test_two_equal_files_of_which_the_first_goes(tmp_path):
     assert "notes/note-05.txt#0" in {name for name, *_ in passages(tmp_path / "store")}
 
 
+@pytest.mark.parametrize("how", ["removed", "overwritten"])
+def test_a_source_that_holds_the_texts_of_another_vanishes_like_any(tmp_path, how):
+    """Its texts are in the other as before: none of its files was renamed."""
+    for name in ("notes", "mirror"):
+        write_notes(tmp_path / name)
+    sources = [{"name": name, "kind": "files", "path": str(tmp_path / name)} for name in ("notes", "mirror")]
+    recipe = make_recipe(
+        {"name": "t", "sources": sources, "deduplicate": "none", "encoder": {"model": "hashing"}},
+        environment={},
+    )
+    build(recipe, tmp_path / "store")
+    before = passages(tmp_path / "store")
+    mirror = tmp_path / "mirror"
+    if how == "overwritten":  # a file moved onto another: its text is where it was not
+        (mirror / "note-03.txt").replace(mirror / "note-04.txt")
+        build(recipe, tmp_path / "store")
+        assert len(passages(tmp_path / "store")) == 59
+        same_as_fresh(recipe, tmp_path / "store", tmp_path / "fresh")
+        return
+    for number in range(1, 30):
+        (mirror / f"note-{number:02d}.txt").unlink()
+
+    with pytest.raises(UsageError, match="the input of 29 of 60 documents is not there any more"):
+        build(recipe, tmp_path / "store")
+    assert passages(tmp_path / "store") == before
+
+
 def test_a_touched_file_changes_nothing(tmp_path, embedded):
     notes = tmp_path / "notes"
     write_notes(notes)
@@ -345,6 +372,49 @@ def test_refilter_leaves_what_was_changed_by_hand(tmp_path, change):
         refilter(tmp_path / "store", ["filters.length.min_words=2"])
 
     assert passages(tmp_path / "store") == before
+
+
+def test_refilter_after_a_rollback_decides_about_the_inputs_of_that_version(tmp_path):
+    notes = tmp_path / "notes"
+    write_notes(notes)
+    build(folder_recipe(notes), tmp_path / "store")
+    first = passages(tmp_path / "store")
+    (notes / "note-99.txt").write_text("A late note, which the first version has not.")
+    build(folder_recipe(notes), tmp_path / "store")
+    with Datastore.open(tmp_path / "store") as store:
+        store.rollback(1)
+
+    with pytest.raises(UsageError, match="are those of another build"):
+        refilter(tmp_path / "store", ["filters.length.min_words=2"])
+    assert passages(tmp_path / "store") == first
+
+    (notes / "note-99.txt").unlink()
+    build(folder_recipe(notes), tmp_path / "store")
+    refilter(tmp_path / "store", ["filters.length.min_words=2"])
+    with Datastore.open(tmp_path / "store") as store:
+        store.rollback(1)
+    refilter(
+        tmp_path / "store", ["filters.length.min_words=3"]
+    )  # of the same inputs: nothing speaks against it
+    assert passages(tmp_path / "store") == first
+
+
+def test_refilter_keeps_what_vanished_whatever_share_of_the_rest_that_comes_to(tmp_path):
+    notes = tmp_path / "notes"
+    write_notes(notes)
+    for number in range(5):
+        (notes / f"long-{number}.txt").write_text(
+            f"A long note {number} " + "about the weather of all days " * 3
+        )
+    build(folder_recipe(notes), tmp_path / "store")
+    for number in range(5):
+        (notes / f"long-{number}.txt").unlink()
+    build(folder_recipe(notes), tmp_path / "store")
+    assert len(passages(tmp_path / "store")) == 35
+
+    report = refilter(tmp_path / "store", ["filters.length.min_words=10"])
+
+    assert (report.passages, report.sources["notes"].changes["vanished"]) == (5, 5)
 
 
 def test_refilter_refuses_what_is_no_filter(tmp_path, jsonl):

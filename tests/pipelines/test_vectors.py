@@ -28,7 +28,7 @@ def test_raw_passages_beside_one_file_of_vectors_need_no_names_of_a_release(tmp_
     (folder / "corpus.jsonl").write_text('{"_id": "x", "title": "T", "contents": "one"}\n')
     np.save(folder / "embeddings.npy", np.ones((1, 4), dtype=np.float32))
     with pytest.raises(
-        UsageError, match=r"1 of 1 rows cannot be stored \(corpus.jsonl:1: no_text no field text"
+        UsageError, match=r"1 of 1 rows cannot be stored \(corpus.jsonl:1: no_field no field text"
     ):
         build_from_vectors(folder, tmp_path / "store")
     build_from_vectors(folder, tmp_path / "store", id_column="_id", text_column="contents")

@@ -78,7 +78,7 @@ def test_columns_of_bytes_are_text_where_text_is_looked_for(tmp_path, read_files
 def test_a_text_column_of_another_name_is_named_in_the_rejects(tmp_path, read_files):
     pq.write_table(pa.table({"id": [1], "body": ["t"]}), tmp_path / "a.parquet")
     detail = "no field text or contents or content; the record has id, body"
-    assert read_files(tmp_path) == [Reject("no_text", "a.parquet:1", "1", detail, "")]
+    assert read_files(tmp_path) == [Reject("no_field", "a.parquet:1", "1", detail, "")]
     assert read_files(tmp_path, fields={"text": "body"}) == [Document("1", "", "t", {}, "a.parquet:1")]
 
 

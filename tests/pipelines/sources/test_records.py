@@ -75,9 +75,9 @@ def test_empty_text_and_title_are_no_text():
 def test_a_missing_text_field_names_the_fields_that_are_there():
     reject = read({"id": "a", "title": "T", "body": "b"})
     detail = "no field text or contents or content; the record has id, title, body"
-    assert reject == Reject("no_text", "f.jsonl:3", "a", detail, "T")
+    assert reject == Reject("no_field", "f.jsonl:3", "a", detail, "T")
     assert read({"text": "t"}, text="body") == Reject(
-        "no_text", "f.jsonl:3", "", "no field body; the record has text", ""
+        "no_field", "f.jsonl:3", "", "no field body; the record has text", ""
     )
 
 
@@ -87,7 +87,7 @@ def test_a_missing_text_field_names_the_fields_that_are_there():
 def test_a_text_of_another_type_is_said_so(value, name):
     reject = read({"id": "a", "title": "T", "text": value})
     assert reject.detail == f"the field text is a {name}, not a text or a list of texts"
-    assert reject.reason == "no_text"
+    assert reject.reason == "wrong_type"
 
 
 @pytest.mark.parametrize(
