@@ -15,7 +15,7 @@ from .filters import Filters, rules
 from .stages.read import REJECTS_KEPT, SAMPLE_CHARACTERS
 from .stages.score import ScoredShard, joined, read_documents
 
-_BEFORE_RULES = ("duplicate_id", "beyond_limit", "filter_failed")
+_BEFORE_RULES = ("duplicate_id", "repeated_id", "beyond_limit", "filter_failed")
 _AFTER_RULES = ("exact_duplicate", "near_duplicate")
 
 
@@ -81,7 +81,8 @@ class Decision(NamedTuple):
                 number = start + position
                 reason = self.reasons[self.reason[number]]
                 first = int(self.instead[number])
-                detail = failure or "" if first == number else f"the same as {self._location(first, ranges)}"
+                what = "another text of the same id is" if reason == "repeated_id" else "the same as"
+                detail = failure or "" if first == number else f"{what} {self._location(first, ranges)}"
                 found.append((source, Reject(reason, location, name, detail, sample)))
         return found
 
@@ -110,7 +111,7 @@ def decide(
 ) -> Decision:
     """Decide for every document; the first rule that drops it is the reason.
 
-    In order: ids that repeat within a source, the source's limit, filters that failed, the filters' rules, copies of
+    In order: ids that repeat within a source, with the same text or another, the source's limit, filters that failed, the filters' rules, copies of
     the same normalised text, near-duplicates. Of exact copies the first stays. Filters and limits are by source.
     RAM: about 100 bytes a document, without those of `near_duplicates`.
     """
@@ -133,6 +134,10 @@ def decide(
         )
         ids = joined([scored.hashes("id_hash") for scored in shards if scored.shard.source == source])
         _mark_copies(numbers, ids, code["duplicate_id"], reason, instead)
+        texts = joined([scored.hashes("content_hash") for scored in shards if scored.shard.source == source])
+        same_id = np.flatnonzero(reason[numbers])
+        firsts = np.searchsorted(numbers, instead[numbers[same_id]])
+        reason[numbers[same_id[texts[same_id] != texts[firsts]]]] = code["repeated_id"]
         if limit is not None:
             reason[numbers[reason[numbers] == 0][limit:]] = code["beyond_limit"]
     for scored, (start, stop) in zip(shards, pairwise(starts), strict=True):

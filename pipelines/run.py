@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from datastore import CompendiaError
 from datastore.changes.features import publish_features
 from datastore.changes.write import segment_entry
 from datastore.decontamination import Matcher
@@ -22,6 +24,7 @@ from datastore.manifest import FORMAT, FeatureEntry, SegmentEntry
 from .account import BuildReport, Clock, funnels_of, keep_models, nothing_left, write_account, write_leaks
 from .corpus import Corpus
 from .decide import Decision, decide
+from .document import FAILURES_ALLOWED
 from .executors import Executor, ExecutorName
 from .filters import score_settings
 from .near import near_copies
@@ -68,6 +71,7 @@ def bring(
     shards = _score(site, corpus)
     clock.lap("score")
     decision = _decide(site, shards)
+    _refuse_repeated_ids(recipe, decision)
     clock.lap("decide")
     settings = _passage_settings(recipe, matcher)
     start = StartingPoint(store, recipe, settings, repair=repair)
@@ -155,6 +159,18 @@ def _decide(site: Site, shards: Sequence[ScoredShard]) -> Decision:
         exact_duplicates=recipe.deduplicate != "none",
         near_duplicates=copies if recipe.near is not None else None,
     )
+
+
+def _refuse_repeated_ids(recipe: Recipe, decision: Decision) -> None:
+    """Of files that number their records each from the start, all but the first would be lost."""
+    for source, by_reason in decision.totals("documents").items():
+        repeated, total = by_reason.get("repeated_id", 0), sum(by_reason.values())
+        if repeated > FAILURES_ALLOWED and repeated > recipe.max_failure_share * total:
+            raise CompendiaError(
+                f"source {source}: {repeated:,} of {total:,} documents have the id of another one, whose text differs",
+                hint=f"--set sources.{source}.ids=file tells the same id in two files apart; or name another field as the id, "
+                f"or leave them out: --set max_failure_share={math.ceil(100 * repeated / total) / 100:g}",
+            )
 
 
 def _passage_settings(recipe: Recipe, matcher: Matcher | None) -> str:

@@ -233,6 +233,12 @@ def print_report(report: BuildReport, info: dict[str, Any]) -> None:
         more = f" and {len(names) - _NAMES_SHOWN:,} more" if len(names) > _NAMES_SHOWN else ""
         typer.echo(f"{what} since the last build: {', '.join(names[:_NAMES_SHOWN])}{more}")
     for name, funnel in report.sources.items():
+        repeated = funnel.drops.get("repeated_id")
+        if repeated is not None:
+            typer.echo(
+                f"WARNING: {repeated.documents:,} documents of {name} were left out: each has the id of another one, whose text "
+                f"differs; --set sources.{name}.ids=file tells the same id in two files apart"
+            )
         if funnel.broken:
             listed = [f"{unit} ({reason})" for unit, reason in funnel.broken.items()]
             more = f" and {len(listed) - _NAMES_SHOWN:,} more" if len(listed) > _NAMES_SHOWN else ""

@@ -46,6 +46,10 @@ class FilesSource(SourceBase):
         description="`auto`: by the name of each file, of XML by its root element; another: of a folder the files of that "
         "format, of a pattern or a file whatever it finds",
     )
+    ids: Literal["source", "file"] = Field(
+        default="source",
+        description="`file`: ids of records repeat from file to file, as numbers from 0 do; the file's name goes before them",
+    )
     fields: Fields = Field(default=Fields(), description="The fields of records: JSON lines and Parquet")
     extractor: Extractor = Field(
         default="trafilatura", description="What takes the main text from web pages: HTML and WARC"
@@ -137,8 +141,9 @@ def read(
     OSError
         If the disk is full.
     """
+    items = _read(_format(config, unit), config, unit, scratch, bookmark or Bookmark())
     try:
-        yield from _read(_format(config, unit), config, unit, scratch, bookmark or Bookmark())
+        yield from items if config.ids == "source" else (_of_file(item, unit.name) for item in items)
     except OSError as error:
         if error.errno in _FULL:  # the disk of the scratch folder: nothing is wrong with the input
             raise
@@ -148,6 +153,14 @@ def read(
                 hint="run it again when the place can be reached: what has been read is kept",
             ) from error
         yield Reject("unreadable", unit.name, "", str(error), "")
+
+
+def _of_file(item: Document | Reject, name: str) -> Document | Reject:
+    """With an id that no record of another file has; one that is made of the file's name is that already."""
+    if isinstance(item, Reject):
+        return item
+    is_own = item.id == name or item.id.startswith(f"{name}:")
+    return item if is_own else item._replace(id=f"{name}/{item.id}")
 
 
 def _read(

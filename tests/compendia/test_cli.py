@@ -66,10 +66,10 @@ def test_bad_input_is_set_aside_and_loses_nothing_good(invoke, folder):
     source = invoke("info", "store", "--json").json["sources"]["notes"]
     assert source["dropped"] == {
         "broken_archive": 1,
-        "duplicate_id": 1,
         "invalid_json": 1,
         "invalid_utf8": 1,
         "no_field": 1,
+        "repeated_id": 1,
         "too_large": 1,
     }
     assert source["documents"] == source["records"] - 6 > 500

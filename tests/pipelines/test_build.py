@@ -315,19 +315,43 @@ def test_ids_repeat_within_a_source_but_not_across(tmp_path, jsonl):
 
     report = build(recipe, tmp_path / "store")
 
-    assert report.sources["a"].dropped == {"duplicate_id": 1}
+    assert report.sources["a"].dropped == {"repeated_id": 1}
     with Datastore.open(tmp_path / "store") as store:
         assert store.read_column("passage_id") == ["a/x#0", "a/X#0", "b/x#0"]
         assert store.read_column("text") == ["first text", "other case", "third text"]
         (reject,) = read_rejects(store)
     assert reject == {
         "source": "a",
-        "reason": "duplicate_id",
+        "reason": "repeated_id",
         "location": "a.jsonl:3",
         "document_id": "x",
-        "detail": "the same as a.jsonl:1",
+        "detail": "another text of the same id is a.jsonl:1",
         "sample": "second text",
     }
+
+
+def test_files_that_number_their_records_each_from_the_start(tmp_path, jsonl):
+    for name in "ab":
+        records = [{"id": i, "text": f"Record {i} of file {name}."} for i in range(30)]
+        jsonl(tmp_path / "in" / f"{name}.jsonl", [*records, {"text": f"One without id in {name}."}])
+    recipe = make_recipe(
+        {
+            "name": "t",
+            "sources": [{"name": "s", "kind": "files", "path": str(tmp_path / "in")}],
+            "encoder": {"model": "hashing"},
+        },
+        environment={},
+    )
+
+    with pytest.raises(CompendiaError, match="30 of 62 documents have the id of another one") as error:
+        build(recipe, tmp_path / "store")
+    assert "--set sources.s.ids=file" in str(error.value)
+
+    report = build(with_settings(recipe, "sources.s.ids=file"), tmp_path / "store")
+    assert (report.passages, report.sources["s"].dropped) == (62, {})
+    with Datastore.open(tmp_path / "store") as store:
+        ids = {*store.read_column("document_id")}
+    assert {"a.jsonl/7", "b.jsonl/7", "a.jsonl:31", "b.jsonl:31"} <= ids
 
 
 def test_duplicates_stay_when_the_recipe_says_so(recipe, tmp_path):

@@ -43,15 +43,14 @@ def by_hand(corpus: dict[str, list[tuple[str, str]]], min_words: int, limit: int
     reasons = []
     texts: set[str] = set()
     for rows in corpus.values():
-        ids: set[str] = set()
+        ids: dict[str, str] = {}
         for name, text in rows:
             normal = " ".join(text.lower().split())
             if name in ids:
-                reasons.append("duplicate_id")
-            elif limit is not None and len(ids) >= limit:
-                reasons.append("beyond_limit")
-                ids.add(name)
+                reasons.append("duplicate_id" if ids[name] == normal else "repeated_id")
                 continue
+            if limit is not None and len(ids) >= limit:
+                reasons.append("beyond_limit")
             elif len(text.split()) < min_words:
                 reasons.append("too_short")
             elif normal in texts:
@@ -59,7 +58,7 @@ def by_hand(corpus: dict[str, list[tuple[str, str]]], min_words: int, limit: int
             else:
                 reasons.append("")
                 texts.add(normal)
-            ids.add(name)
+            ids[name] = normal
     return reasons
 
 
