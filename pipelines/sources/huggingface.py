@@ -23,7 +23,7 @@ from .parquet import ROWS_PER_BATCH, read_batches
 from .records import Fields
 from .unit import Part, Unit
 
-VERSION = 2
+VERSION = 3
 _SHARD_BYTES = 64 << 20  # of a shard on the hub, whose size is not asked for: so much that it is read apart
 
 

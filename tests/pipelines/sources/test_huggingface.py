@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from datastore.errors import NotFoundError
-from pipelines.document import Document
+from pipelines.document import Document, Reject
 from pipelines.known_parts import KnownParts
 from pipelines.sources import Unit, huggingface, inventory, parts, read, units
 from pipelines.sources.bookmark import Bookmark
@@ -56,6 +56,45 @@ def test_records_of_a_local_file_become_documents_quietly(json_file, streaming, 
     assert [document.id for document in documents] == [str(number) for number in range(600)]
     assert [document.location for document in documents] == [f"train:{number}" for number in range(1, 601)]
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_records_of_several_types_are_what_they_were(tmp_path, streaming):
+    """datasets turns a column of several types into JSON, texts in quotes too."""
+    path = tmp_path / "a.jsonl"
+    records = [
+        {"id": 1, "text": "A plain text, 1 µm.", "n": {"a": 1}},
+        {"id": "two", "text": ["Line one", "line two"], "n": [{"a": 1}, 2]},
+        {"id": 3, "text": {"body": "x"}, "n": None},
+    ]
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    config = source(dataset="json", data_files=str(path), streaming=streaming)
+    (unit,) = units(config)
+
+    items = [*read(config, unit)]
+    assert [item for item in items if isinstance(item, Document)] == [
+        Document("1", "", "A plain text, 1 µm.", {"n": {"a": 1}}, "train:1"),
+        Document("two", "", "Line one\nline two", {"n": [{"a": 1}, 2]}, "train:2"),
+    ]
+    (reject,) = [item for item in items if isinstance(item, Reject)]
+    assert (reject.reason, reject.document_id) == ("wrong_type", "3")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [("id,text\n9,good\n10,a,line,of,too,many\n", "broken_archive"), ("id,other\n9,good\n", "no_field")],
+)
+def test_a_file_that_differs_is_set_aside_behind_what_could_be_read(tmp_path, content, reason):
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    (folder / "a.csv").write_text("id,text\n1,one\n2,two\n")
+    (folder / "b.csv").write_text(content)
+    config = source(dataset=str(folder), streaming=True)
+
+    items = [item for unit in units(config) for item in read(config, unit)]
+
+    assert [item.text for item in items if isinstance(item, Document)][:2] == ["one", "two"]
+    assert {item.reason for item in items if isinstance(item, Reject)} == {reason}
 
 
 def test_a_folder_of_parquet_is_read_by_split_and_fields(tmp_path):
