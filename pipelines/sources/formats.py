@@ -25,15 +25,15 @@ Format: TypeAlias = Literal[
 
 # Raised whenever that format's reader gives other documents for the same file: no other file is read anew then.
 VERSIONS: dict[Format, int] = {
-    "jsonl": 2,
-    "parquet": 2,
+    "jsonl": 3,
+    "parquet": 3,
     "text": 1,
     "markdown": 1,
     "html": 2,
     "warc": 2,
-    "mediawiki": 2,
+    "mediawiki": 3,
     "stackexchange": 1,
-    "latex": 2,
+    "latex": 3,
     "pdf": 2,
     "compactds": 2,
 }

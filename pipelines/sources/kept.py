@@ -5,6 +5,14 @@ from __future__ import annotations
 import re
 
 _MARK = re.compile("\0(\\d+)\0")
+GONE = "\x01"
+"""Stands where something was left out, a note or a template, until brackets that it alone filled are gone too."""
+_BRACKETS_OF_GONE = re.compile(
+    rf"\((?=[\s,;]*{GONE})[\s,;{GONE}]*\)|\[(?=[\s,;]*{GONE})[\s,;{GONE}]*\]|"
+    rf"\uff08(?=[\s\uff0c\u3001\uff1b]*{GONE})[\s\uff0c\u3001\uff1b{GONE}]*\uff09"
+)
+_COMMAS_BEHIND = re.compile(rf"(?<=\()(?=[ ,;]*{GONE})[ ,;{GONE}]*")
+_COMMAS_BEFORE = re.compile(rf"(?<![ ,;{GONE}])[ ,;]*+{GONE}[ ,;{GONE}]*+(?=\))")
 
 
 class Kept:
@@ -24,3 +32,11 @@ class Kept:
     def restore(self, text: str) -> str:
         """The text with its pieces."""
         return _MARK.sub(lambda match: self._pieces[int(match[1])], text)
+
+
+def without_gone(text: str) -> str:
+    r"""Without what is left behind of brackets: `Tea (\x01, Chinese: cha)`, `Tea (\x01)`; others stay, `f()` and `(1,)`."""
+    if GONE not in text:
+        return text
+    text = _BRACKETS_OF_GONE.sub("", text)
+    return _COMMAS_BEFORE.sub("", _COMMAS_BEHIND.sub("", text)).replace(GONE, "")

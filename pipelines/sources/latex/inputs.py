@@ -6,7 +6,7 @@ import posixpath
 import re
 
 from ..compression import open_binary
-from ..kept import Kept
+from ..kept import GONE, Kept
 from ..text import damaged_utf8
 from ..unit import Unit
 from .common import RefusedError
@@ -22,12 +22,18 @@ _ARGUMENTS = {
 }
 _LEXEME = re.compile(
     rf"\\begin\{{(?P<environment>{'|'.join(_VERBATIM + _SKIPPED)})(?P<star>\*?)\}}"
+    r"|\\(?:(?P<url>url|nolinkurl|path)|(?P<link>href)(?:\[[^\[\]\n]*\])?)\s*+\{(?P<place>(?:\\[%#&_~{}]|[^{}\n])*+)\}"
     r"|\\(?:verb\*?|(?P<code>lstinline(?:\[[^\[\]]*\])?|mintinline(?:\[[^\[\]]*\])?\{[^{}]*\}))"
     r"(?P<delimiter>[^a-zA-Z\s*])|(?P<false>\\iffalse(?![a-zA-Z]))|\\.|%[^\n]*\n?[ \t]*",
     re.DOTALL,
 )
 _CONDITIONAL = re.compile(r"\\(if(?!f(?![a-zA-Z]))[a-zA-Z]*|fi)(?![a-zA-Z])")
-_INPUT = re.compile(r"\\(?:input|include|subfile)(?:\s*+\{([^{}\n]*)\}|\s++([\w./-]+))")
+_INPUT = re.compile(
+    r"\\(?:input|include|subfile)(?:\s*+\{([^{}\n]*)\}|\s++([\w./-]+))"
+    r"|\\(sub)?(?:import|inputfrom|includefrom)\*?\s*+\{([^{}\n]*)\}\s*+\{([^{}\n]*)\}"
+)
+# Alone on its line, so that it is in no condition.
+_END_INPUT = re.compile(r"^[ \t]*\\endinput[ \t]*$", re.MULTILINE)
 _ENCODING = re.compile(
     rb"^[^%\n]*?\\(?:usepackage\s*+\[\s*+(?:[^\[\]]*,)?\s*+([\w-]+)\s*+\]\s*+\{inputenc\}|inputencoding\s*+\{([\w-]+)\})",
     re.MULTILINE,
@@ -49,6 +55,7 @@ _ENCODINGS = {
     },
 }
 _USUAL_ENCODING = "cp1252"
+_NOT_READ = {0: None, ord(GONE): None}  # characters that stand for something else meanwhile
 
 
 class Inputs:
@@ -62,6 +69,7 @@ class Inputs:
         self._left = max_bytes
         self._kept = kept
         self._open = [unit.name]
+        self._folders = [""]  # from which what is brought in brings in others: `\import` changes it
         self._encoding = _USUAL_ENCODING  # of the file that brings in the others
 
     def resolve(self, data: bytes, depth: int) -> str:
@@ -71,13 +79,27 @@ class Inputs:
         declared = _declared(data)
         if depth == 0 and declared:
             self._encoding = declared
-        text = self._without_comments(_decode(data, declared or self._encoding).replace("\0", ""))
-        return _INPUT.sub(lambda match: self._input((match[1] or match[2] or "").strip(), depth), text)
+        text = self._without_comments(_decode(data, declared or self._encoding).translate(_NOT_READ))
+        ended = _END_INPUT.search(text)
+        return _INPUT.sub(
+            lambda match: self._imported(match, depth), text[: ended.start()] if ended else text
+        )
+
+    def _imported(self, match: re.Match[str], depth: int) -> str:
+        if match[5] is None:
+            return self._input((match[1] or match[2] or "").strip(), depth)
+        self._folders.append(posixpath.join(self._folders[-1] if match[3] else "", match[4].strip()))
+        text = self._input(match[5].strip(), depth)
+        self._folders.pop()
+        return text
 
     def _input(self, name: str, depth: int) -> str:
         """The text of another file; none if it is not there, not inside the folder or is being read already."""
         root = self._unit.place.removesuffix(self._unit.name)
-        for candidate in (name + ".tex", name):
+        folders = dict.fromkeys((self._folders[-1], ""))  # in the order in which they are searched
+        for candidate in [
+            posixpath.join(folder, name + ending) for folder in folders for ending in (".tex", "")
+        ]:
             relative = posixpath.normpath(posixpath.join(posixpath.dirname(self._unit.name), candidate))
             if relative.startswith(("../", "/")) or relative in self._open or depth == _DEEPEST_INPUT:
                 continue
@@ -119,11 +141,20 @@ class Inputs:
                 if end >= 0:
                     parts.append(self._kept.keep(text[position:end]))
                     position = end + 1
+            elif lexeme["place"] is not None:
+                parts.append(self._place(lexeme))
             elif lexeme["false"]:
                 position = self._end_of_false(text, position)
             elif not lexeme[0].startswith("%"):
                 parts.append(lexeme[0])
         return "".join([*parts, text[position:]])
+
+    def _place(self, lexeme: re.Match[str]) -> str:
+        """A web address as it is shown: `%` begins no comment in it. In a definition, `#1` is none yet."""
+        if re.search(r"#\d", lexeme["place"]):
+            return lexeme[0]
+        shown = self._kept.keep(re.sub(r"\\([%#&_~{}])", r"\1", lexeme["place"]))
+        return shown if lexeme["url"] else f"\\href{{{shown}}}"
 
     @staticmethod
     def _end_of_false(text: str, position: int) -> int:

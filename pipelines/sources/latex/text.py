@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 
-from ..kept import Kept
+from ..kept import GONE, Kept, without_gone
 from .commands import (
     ACCENTS,
     DROPPED,
@@ -44,9 +44,9 @@ class Writer:
     def write(self, source: str) -> str:
         """Text with even white space, formulas and verbatim text in their places."""
         lines = []
-        for line in _Pass(self, source, 0).run().split("\n"):
+        for line in without_gone(_Pass(self, source, 0).run()).split("\n"):
             even = re.sub(r"[ \t]+", " ", line).strip()
-            even = re.sub(r"\((?:[ ,;])*\)|\[[ ,;]*\]| (?=[.,;:)])", "", even)
+            even = re.sub(r" (?=[.,;:)])", "", even)
             lines.append("" if even == "-" else even)
         return self.kept.restore(re.sub(r"\n{3,}", "\n\n", "\n".join(lines))).strip()
 
@@ -146,6 +146,7 @@ class _Pass:
                 self._position = end + 1
         elif name in DROPPED:
             self._skip(DROPPED[name])
+            self._parts.append(GONE)
         elif name in SHOWN_BEHIND:
             self._skip(SHOWN_BEHIND[name])
         elif name in QUANTITIES:

@@ -6,18 +6,21 @@ import html
 import re
 from collections.abc import Collection
 
+from ..kept import GONE, without_gone
 from .languages import first_variants
 
 _HEADING = re.compile(r"(={1,6})(.+?)\1[ \t]*\Z")
 
 
+def _label(link: re.Match[str]) -> str:
+    return link[1] or GONE
+
+
 def text_of_lines(text: str, drop_sections: Collection[str]) -> str:
     """Text without the markup of lines and of words, and without sections that are left out or empty."""
-    text = re.sub(r"\[(?:https?:|ftp:|mailto:|//)[^\s\[\]]*[ \t]*([^\[\]\n]*)\]", r"\1", text)
+    text = re.sub(r"\[(?:https?:|ftp:|mailto:|//)[^\s\[\]]*[ \t]*([^\[\]\n]*)\]", _label, text)
     text = html.unescape(re.sub(r"'{2,5}|__[A-Z]+__", "", text)).replace("\xa0", " ")
-    # What a template that was left out leaves behind: `Tea (, Chinese: cha)`, `Tea ()`.
-    text = re.sub(r"\([\s,;]*\)|\uff08[\s\uff0c\u3001\uff1b]*\uff09", "", first_variants(text))
-    text = re.sub(r"\((?:[ ]?[,;])+[ ]*", "(", text)
+    text = without_gone(first_variants(text))
     lines: list[str] = []
     headings: list[int] = []  # levels of headings at the end of `lines`, with nothing below them so far
     dropping = 0  # the level of the heading whose section is being left out
@@ -26,7 +29,7 @@ def text_of_lines(text: str, drop_sections: Collection[str]) -> str:
         if heading is None:
             item = re.sub(r"^[:;]+[ \t]*|^-{4,}", "", re.sub(r"^[*#:;]*[*#][*#:;]*[ \t]*", "- ", line))
             even = re.sub(r"[ \t]+", " ", item).strip()
-            even = re.sub(r"(?:[,;] ?| )(?=\))|(?<=\() | (?=[,.;](?: |$))", "", even)
+            even = re.sub(r" (?=\))|(?<=\() | (?=[,.;](?: |$))", "", even)
             if not dropping and even != "-":
                 lines.append(even)
                 headings = [] if even else headings

@@ -28,7 +28,7 @@ TAGS = RAW | _words(
 BREAKS = _words("blockquote br center dd div dl dt hr li ol p poem table tr ul")
 # Templates that show their first argument, or their last; `_` stands for a space of their names.
 FIRST = _words(
-    "abbr tooltip vanchor visible_anchor val flag flagu flagcountry ill interlanguage_link quote blockquote quotation "
+    "abbr tooltip vanchor visible_anchor flag flagu flagcountry ill interlanguage_link quote blockquote quotation "
     "cquote quote_box sic sub citazione цитата ruby nihongo le 仮リンク "
     # Words in a language that the template names: `{{enS|tea}}`.
     "ars des els ens frs hes jas las rus zhs"
@@ -51,8 +51,29 @@ CURRENCIES = {
     "eur": "\u20ac",
     "\u20ac": "\u20ac",
 }
+# Templates that show their own name before a ship's.
+SHIPS = _words("hms hmas hmcs hmnzs hmhs rms rfa ss mv uss usns uscgc usat usav sms jds hnlms hdms hswms")
 SIGNS = {
     "!": "|",
+    "!!": "||",
+    "(": "{",
+    ")": "}",
+    "((": "{{",
+    "))": "}}",
+    "=": "=",
+    "'": "'",
+    "'\"": "'\"",
+    "\"'": "\"'",
+    "\u00b7": " \u00b7 ",
+    "\u2022": " \u2022 ",
+    "\u2013": "\u2013",
+    "\u2014": "\u2014",
+    "bull": " \u2022 ",
+    "degree": "\u00b0",
+    "minus": "\u2212",
+    "nbsp": " ",
+    "pm": "\u00b1",
+    "times": "\u00d7",
     "'s": "'s",
     "dot": " \u00b7 ",
     "mdash": "\u2014",

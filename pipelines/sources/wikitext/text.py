@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection
 from typing import NamedTuple
 
-from ..kept import Kept
+from ..kept import GONE, Kept
 from .lines import text_of_lines
 from .links import Site, link_text
 from .tables import BREAKS, CODE, FORMULAS, LEFT_OUT, RAW, TAGS
@@ -19,6 +19,7 @@ _TOKEN = re.compile(
     r"\{\{|\}\}|\[\[|\]\]|^[ \t:]*\{\||^[ \t]*\|\}(?!\})|\||<(/?)([a-z][a-z0-9]*)((?:[\s/][^<>]*)?)>",
     re.MULTILINE | re.IGNORECASE,
 )
+_NO_TITLE = re.compile(r"[\[\]{}<>\n]")
 _OPENS = {"}}": "{{", "]]": "[[", "|}": "{|"}
 
 
@@ -107,9 +108,14 @@ class _Pass:
         self._unwind(depth + 1)
         arguments = self._frames.pop().joined()
         if mark == "}}":
-            self._emit(template_text(arguments))
+            self._emit(template_text(arguments) or GONE)
+        elif mark == "]]" and _NO_TITLE.search(arguments[0]):
+            self._emit(f"[[{'|'.join(arguments)}]]")  # `[[1, 2], [3, 4]]` is no link
         elif mark == "]]":
-            self._emit(link_text(arguments, self._site, self.links))
+            self._emit(
+                link_text([argument.replace(GONE, "") for argument in arguments], self._site, self.links)
+                or GONE
+            )
 
     def _tag(self, name: str, *, is_end: bool, is_empty: bool) -> None:
         if name in RAW and not is_end and not is_empty:
@@ -129,6 +135,8 @@ class _Pass:
         if name not in LEFT_OUT:
             mark = self._kept.keep(_raw(name, self._source[self._position : closer.start()]))
             self._emit(f"\n\n{mark}\n\n" if name in CODE else mark)
+        else:
+            self._emit(GONE)
         self._position = closer.end()
 
 

@@ -95,6 +95,11 @@ def test_a_paper_becomes_its_prose_with_headings_theorems_and_formulas(tmp_path)
     [
         (r"\'Etale, na\"{\i}ve, Erd\H{o}s, \v{C}ech, Gar\c con, \~n, \aa ngstr\"om", "Étale, naïve, Erdős, Čech, Garçon, ñ, å ngström"),
         ("``Quoted'' --- 1--2~\\% of \\$5 \\& more\\ldots", '"Quoted" — 1\u20132 % of $5 & more…'),
+        (
+            "See \\url{http://x/a%20b_c~d--e} and \\href{http://x/a%2F\\%b}{this}. % not this\nNext.",
+            "See http://x/a%20b_c~d--e and this. Next.",
+        ),
+        (r"Call f() and g( ), a[] or (1,) (\cite{a}, \cite[p.~2]{b}) (see \ref{c}), [\cite{d}] h(\label{e}).", "Call f() and g(), a[] or (1,) (see), h."),
         (r"See \href{http://x.y}{this}, \url{http://z}, \textcolor{red}{red} and \textit{it {\bf bold}}.", "See this, http://z, red and it bold."),
         ("A\\footnote{Not \\emph{B}.} b.\n\n\n\n  New\nparagraph\\\\[2pt]line", "A (Not B.) b.\n\nNew paragraph\nline"),
         (r"Price \$3, $x \$ y$, \(a\), $$b$$ and \[c \\ d\]", "Price $3, $x \\$ y$, \\(a\\),\n$$b$$\nand\n\\[c \\\\ d\\]"),
@@ -342,3 +347,31 @@ def test_a_real_chapter_keeps_its_definitions_and_formulas(test_data, tmp_path):
     item = read(tmp_path, record["text"])
     assert "Definition. A field is a nonzero ring where every nonzero element is invertible." in item.text
     assert "\n\n## Basic definitions\n\n" in item.text
+
+
+def test_what_stands_behind_endinput_is_not_read(tmp_path):
+    (tmp_path / "part.tex").write_text("Read.\n  \\endinput\nNot read.\n")
+    (tmp_path / "guarded.tex").write_text("\\ifx\\x\\undefined\\else\\endinput\\fi\nRead too.\n")
+
+    assert text(tmp_path, "\\input{part}\n\\input{guarded}\nEnd.").split() == [
+        "Read.",
+        "Read",
+        "too.",
+        "End.",
+    ]
+
+
+def test_files_are_imported_from_other_folders(tmp_path):
+    for name, content in {
+        "a/one.tex": "One. \\input{two} \\subimport{deep}{three}",
+        "a/two.tex": "Two.",
+        "two.tex": "Not this one.",
+        "a/deep/three.tex": "Three. \\input{four}",
+        "a/deep/four.tex": "Four.",
+        "five.tex": "Five.",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).write_text(content)
+
+    found = text(tmp_path, "\\import{a/}{one} \\input{five} \\import{../}{six} \\import{/etc/}{passwd}")
+    assert found == "One. Two. Three. Four. Five."

@@ -160,6 +160,23 @@ def test_of_several_revisions_the_last_is_read(tmp_path):
             "5 km, 2 to 3 m, 1/2, 1\u20132, a b",
         ),
         ("Tea ({{lang-zh|茶}}; {{IPA|x}}), Cha ({{IPA|y}}), T ({{x}}; a)", "Tea (茶), Cha, T (a)"),
+        (
+            "Call f() and g( ), a[], (1,) or ([http://b.org a], [http://c.org]) ([http://d.org])<ref>x</ref>.",
+            "Call f() and g(), a[], (1,) or (a).",
+        ),
+        ("Sorted [[1, 2], [3, 4]] and [[a{b}]], not [[c]].", "Sorted [[1, 2], [3, 4]] and [[a{b}]], not c."),
+        (
+            "{{frac|3}}, {{frac|2|1|3}}, {{sfrac|a|b}}, {{val|5|u=km}}, {{val|1.2|0.1|e=6|ul=m|up=s}}, {{val|3|+1|-2}}",
+            "1/3, 2 1/3, a/b, 5 km, 1.2\u00b10.1\u00d710^6 m/s, 3 +1/-2",
+        ),
+        (
+            "{{HMS|Ark Royal|91}}, {{USS|Enterprise}}, {{ship||Bismarck}}, {{ship|RMS|Titanic}}, {{sclass|Nimitz|aircraft carrier}}",
+            "HMS Ark Royal (91), USS Enterprise, Bismarck, RMS Titanic, Nimitz-class aircraft carrier",
+        ),
+        (
+            "{{lang|1=fr|2=bon}}, a{{=}}b, don{{'}}t, {{(}}x{{)}}, 2{{times}}3{{nbsp}}m",
+            "bon, a=b, don't, {x}, 2\u00d73 m",
+        ),
         ("{{quote|text=It is good.|author=Me}}", "It is good."),
         (
             "{{unité|10|km}}, {{nombre|1200|habitants}}, {{Date|14|juillet|1789|en France}}, {{Höhe|2962|DE-NHN}}",
