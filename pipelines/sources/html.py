@@ -43,23 +43,24 @@ _NOT_TEXT = (
 _REPLACED_SHARE = 0.001  # of the characters: so many bytes may be wrong in the encoding that a page declares
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\ufffd]")  # no page's text, whatever its encoding
 _MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
-# What browsers read for a declared name (https://encoding.spec.whatwg.org/#names-and-labels), by Python's codec names.
-_READ_AS = {
-    "utf-8": "utf-8",
-    "ascii": "cp1252",
-    "iso8859-1": "cp1252",
-    "iso8859-9": "cp1254",
-    "tis-620": "cp874",
-    "gb2312": "gb18030",
+# Python's codecs that hold what browsers read for an encoding (https://encoding.spec.whatwg.org), where its own is narrower.
+_WIDER = {
     "gbk": "gb18030",
-    "gb18030": "gb18030",
     "big5": "big5hkscs",
     "shift_jis": "cp932",
-    "euc_jp": "euc_jp",
-    "iso2022_jp": "iso2022_jp",
     "euc_kr": "cp949",
+    "iso8859-11": "cp874",
 }
-_READ_AS_DECLARED = ("iso8859", "cp125", "koi8")
+# Names of the web, or of resiliparse's own guesses, that resiliparse does not know.
+_MORE_NAMES = {
+    "cp949": "cp949",
+    "uhc": "cp949",
+    "mac-cyrillic": "mac-cyrillic",
+    "iso-2022-jp": "iso2022_jp",
+    "csiso2022jp": "iso2022_jp",
+    "x-mac-cyrillic": "mac-cyrillic",
+    "x-mac-ukrainian": "mac-cyrillic",
+}
 
 
 class Page(NamedTuple):
@@ -71,12 +72,13 @@ class Page(NamedTuple):
 
 def _web_encoding(name: str) -> str | None:
     """The codec of an encoding's name, if it is one of the web: Python knows others that no page may choose."""
-    try:
-        name = codecs.lookup(name).name
-    except (LookupError, ValueError):  # ValueError: a name with a null character
+    if not name:
         return None
-    is_known = name.startswith(_READ_AS_DECLARED) or name in _READ_AS.values()
-    return _READ_AS.get(name, name if is_known else None)
+    if name.lower() in _MORE_NAMES:
+        return _MORE_NAMES[name.lower()]
+    known = optional_import("resiliparse.parse.encoding", extra="ingest").map_encoding_to_html5
+    found: str | None = known(name, fallback_utf8=False)
+    return _WIDER.get(found or "", found)
 
 
 def decode(data: bytes, charset: str = "", *, is_html: bool = True) -> str | None:
@@ -92,7 +94,11 @@ def decode(data: bytes, charset: str = "", *, is_html: bool = True) -> str | Non
         declared = _DECLARED.search(data, 0, _DECLARED_WITHIN_BYTES) if is_html else None
         names = [charset, declared[1].decode("ascii", "replace") if declared else ""]
         told = [encoding for encoding in map(_web_encoding, names) if encoding is not None]
+        wide = [encoding for encoding in told if encoding.startswith("utf-16")]
+        told = [encoding for encoding in told if encoding not in wide]
         encodings = [*told, "utf-8"] if data.isascii() else ["utf-8", *told]
+        if b"\0" in data:  # else its markup is not in UTF-16, whatever it declares
+            encodings = [*wide, *encodings]
     for encoding in encodings:
         try:
             return data.decode(encoding)

@@ -17,6 +17,7 @@ from .records import SAMPLE_CHARS
 from .unit import Unit
 
 _FRONT_MATTER = re.compile(r"---[ \t]*\r?\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)
+_DAMAGED_SHARE = 0.001  # of the characters
 _FENCE = re.compile(r" {0,3}(```|~~~)")
 _HEADING = re.compile(r" {0,3}#[ \t]+(.*?)(?:[ \t]+#+)?[ \t]*$")
 
@@ -43,8 +44,16 @@ def damaged_utf8(data: bytes) -> str | None:
 
 
 def _decode(data: bytes) -> str:
-    encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
-    return data.decode(encoding)
+    """UTF-16 with a byte order mark, else UTF-8 or what all but is; UnicodeDecodeError for anything else."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = data.decode("utf-8-sig", "replace")
+        if damaged_utf8(data) is None and text.count("\ufffd") > _DAMAGED_SHARE * len(text):
+            raise
+        return text
 
 
 class _Markdown(NamedTuple):
@@ -88,7 +97,10 @@ def _first_heading(markdown: str) -> str:
 
 
 def read_text(unit: Unit, max_bytes: int, *, markdown: bool) -> Document | Reject:
-    """The document of a file: UTF-8, or UTF-16 with a byte order mark."""
+    """The document of a file: UTF-8, or UTF-16 with a byte order mark.
+
+    Damaged bytes are U+FFFD, where they are few beside the text or beside its other characters beyond ASCII.
+    """
     data = read_whole(unit, max_bytes)
     if isinstance(data, Reject):
         return data

@@ -230,11 +230,31 @@ def test_without_the_extractor_the_error_names_the_extra(tmp_path, read_files, m
         ("<meta http-equiv=Content-Type content='text/html; charset=windows-1252'>", "cp1252"),
         ('<?xml version="1.0" encoding="iso-8859-15"?>', "iso-8859-15"),
         ('<meta charset="ISO-8859-1">', "utf-8"),
+        ('<meta charset="macintosh">', "mac-roman"),
+        ('<meta charset="x-cp1252">', "cp1252"),
+        ('<meta charset="utf-16">', "utf-8"),
     ],
 )
 def test_a_page_is_decoded_by_mark_then_utf8_then_declaration(declaration, encoding):
     page = f"<html>{declaration}caf\u00e9 \u20ac"
     assert decode(page.encode(encoding)) == page
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding"),
+    [
+        *[("ibm866", "cp866"), ("cp866", "cp866"), ("x-mac-cyrillic", "mac-cyrillic"), ("KOI8-U", "koi8-u")],
+        *[("utf-16le", "utf-16-le"), ("utf-16be", "utf-16-be"), ("windows-1251", "cp1251")],
+    ],
+)
+def test_a_page_is_decoded_in_the_encoding_that_came_with_it(name, encoding):
+    page = f"<html><p>{RUSSIAN}"
+    assert decode(page.encode(encoding), name) == page
+
+
+def test_a_page_of_ascii_is_not_read_as_utf_16_whatever_is_said():
+    page = '<html><meta charset="utf-16"><p>Plain text.'
+    assert decode(page.encode(), "utf-16le") == page
 
 
 def test_a_japanese_page_of_ascii_bytes_is_decoded_by_its_declaration():

@@ -92,3 +92,15 @@ def test_front_matter_with_nothing_below_is_no_text(tmp_path, read_files):
     (tmp_path / "page.md").write_text("---\ntitle: T\n---\n\n")
     (reject,) = read_files(tmp_path)
     assert reject.reason == "no_text"
+
+
+def test_a_damaged_byte_does_not_lose_the_file(tmp_path, read_files):
+    (tmp_path / "a.txt").write_bytes(b"Plain text. " * 100 + b"\xff")  # one character in a thousand
+    (tmp_path / "b.md").write_bytes("# Caf\u00e9\n\nna\u00efve, d\u00e9j\u00e0 vu ".encode() + b"\xff")
+    (tmp_path / "c.txt").write_bytes("caf\u00e9, na\u00efve".encode("cp1252"))
+
+    a, b, c = read_files(tmp_path)
+
+    assert (a.text.count("\ufffd"), len(a.text)) == (1, 1201)
+    assert (b.title, b.text[-1]) == ("Caf\u00e9", "\ufffd")
+    assert c.reason == "invalid_utf8"
