@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from datastore import UsageError
+from datastore.changes.batch import LONGEST_ID
 from datastore.changes.edit import Rows
 from datastore.index.dense import Metric
 from datastore.index.dense.vectors import unit_vectors
+from datastore.lookup import hash_ids
 from datastore.segment import StoredType, UnstorableVectorError, stored_vectors
 
 from .document import FAILURES_ALLOWED, Reject
@@ -54,9 +57,11 @@ def storable(
         At the end, if none is left, or more than `max_failure_share`, and not just a few, were set aside.
     """
     total = 0
+    ids = _Ids()
     for block in blocks:
         total += len(block.rows.vectors)
         faults = {**_unstorable(block, metric, dtype), **block.faults}
+        faults |= ids.faults(block, faults)
         for position in sorted(faults):
             set_aside.add(faults[position])
         if len(faults) < len(block.rows.vectors):
@@ -74,6 +79,44 @@ def storable(
                 else f", or allow it: --set max_failure_share={failures / total + 0.005:.2f}"
             ),
         )
+
+
+class _Ids:
+    """The ids of the rows that are stored so far, as sorted hashes of each block: 8 bytes a row."""
+
+    def __init__(self) -> None:
+        self._seen: list[NDArray[np.uint64]] = []
+
+    def faults(self, block: Block, others: Collection[int]) -> dict[int, Reject]:
+        """Why the id of a row cannot be stored; of rows that have `others` nothing is said or remembered."""
+        names = block.rows.ids
+        if names is None:
+            return {}
+        hashes = hash_ids(names)
+        is_known = np.zeros(len(names), dtype=np.bool_)
+        for seen in self._seen:
+            is_known |= seen[np.searchsorted(seen, hashes).clip(max=len(seen) - 1)] == hashes
+        found: dict[int, Reject] = {}
+        here: set[str] = set()
+        for row, name in enumerate(names):
+            if row in others:
+                continue
+            location = f"{block.file}:{block.first + row}"
+            if not name:
+                found[row] = Reject("no_id", location, "", "it has no id", "")
+            elif len(name) > LONGEST_ID:
+                found[row] = Reject(
+                    "invalid_id", location, name[:100], f"its id has {len(name):,} characters", ""
+                )
+            elif is_known[row] or name in here:
+                found[row] = Reject(
+                    "duplicate_id", location, name, f"an earlier row has the id {name!r:.100}", ""
+                )
+            else:
+                here.add(name)
+        if here:
+            self._seen.append(np.sort(hash_ids([*here])))
+        return found
 
 
 def _unstorable(block: Block, metric: Metric, dtype: StoredType) -> dict[int, Reject]:

@@ -63,8 +63,8 @@ def build_from_vectors(
     is named vector or embedding), ids and texts beside it, and every other column is metadata. A folder of .npy files
     and passages as JSON lines, in the layout of the CompactDS release or side by side, gives the rows of both; see
     `vector_pairs`. Rows that the store has under the same id are replaced, its other rows stay. What has been read is
-    written and dropped again: RAM stays bounded. A row whose vector is missing, zero, not finite or too large, or whose
-    line is no passage, is set aside.
+    written and dropped again: RAM is bounded but for 8 bytes a row. A row whose vector is missing, zero, not finite or
+    too large, whose id is missing or that of an earlier row, or whose line is no passage, is set aside.
 
     Raises
     ------
@@ -224,7 +224,7 @@ def _read(
     for batch in parquet.iter_batches(SEGMENT_ROWS):
         table = pa.Table.from_batches([batch])
         matrix, wrong = _matrix(table.column(chosen), dimension)
-        ids = _ids(file, table.column(id_column).to_pylist())
+        ids = ["" if value is None else str(value) for value in table.column(id_column).to_pylist()]
         rows = Rows(
             matrix,
             ids,
@@ -245,13 +245,6 @@ def _read(
 
 def _read_pair(pair: Pair, id_column: str, text_column: str) -> Iterator[Block]:
     return read_pair(pair, [_open_npy(Path(file.place)) for file in pair.vectors], id_column, text_column)
-
-
-def _ids(file: Path, values: list[Any]) -> list[str]:
-    missing = next((row for row, value in enumerate(values) if value is None), None)
-    if missing is not None:
-        raise UsageError(f"{file}: row {missing} has no id")
-    return [str(value) for value in values]
 
 
 def _matrix(column: pa.ChunkedArray, dimension: int) -> tuple[np.ndarray[Any, Any], dict[int, str]]:

@@ -15,6 +15,7 @@ from ..errors import UsageError
 from ..index.dense.vectors import Metric, unit_vectors, vector_array
 from ..segment import FILTER_COLUMNS, Passage, StoredType, UnstorableVectorError, stored_vectors
 
+LONGEST_ID = 10_000  # characters
 SEGMENT_ROWS = 131_072
 """Bounds what a writer holds in RAM beside the caller's own arrays."""
 
@@ -41,9 +42,9 @@ def check_ids(ids: Sequence[str]) -> list[str]:
     given: list[Any] = [*ids]  # whatever a caller brings
     seen: dict[str, None] = {}
     for row, name in enumerate(given):
-        if not isinstance(name, str) or not name or len(name) > 10_000:
+        if not isinstance(name, str) or not name or len(name) > LONGEST_ID:
             raise UsageError(
-                f"id {row} must be a string of 1 to 10,000 characters, got {name!r:.80}",
+                f"id {row} must be a string of 1 to {LONGEST_ID:,} characters, got {name!r:.80}",
                 hint="ids=[str(i) for i in …]",
             )
         if not _is_encodable(name):

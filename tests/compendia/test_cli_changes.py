@@ -161,14 +161,13 @@ def test_a_store_from_vectors_in_files(invoke, tmp_path):
 
 def test_files_that_hold_no_vectors_are_refused(invoke, store, tmp_path):
     np.save(tmp_path / "v.npy", np.ones((3, 256)))
-    table = pa.table({"id": ["a", None], "vector": [[1.0], [2.0]], "text": ["t", "u"]})
-    pq.write_table(table, tmp_path / "null-id.parquet")
+    table = pa.table({"id": ["a", "b"], "vector": [[1.0], [2.0]], "text": ["t", "u"]})
+    pq.write_table(table, tmp_path / "two.parquet")
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 nothing")
     for arguments, message in (
         (("v.npy", "--out", store), "holds vectors of the encoder hashing"),
-        (("null-id.parquet", "--out", "a"), "row 1 has no id"),
-        (("null-id.parquet", "--out", "b", "--vectors", "text"), "holds string, not lists of numbers"),
-        (("null-id.parquet", "--out", "c", "--vectors", "vectr"), "vector"),
+        (("two.parquet", "--out", "b", "--vectors", "text"), "holds string, not lists of numbers"),
+        (("two.parquet", "--out", "c", "--vectors", "vectr"), "vector"),
         (("broken.parquet", "--out", "d"), "is not a Parquet file"),
     ):
         outcome = invoke("build", *arguments)
