@@ -24,11 +24,10 @@ from .errors import CompendiaError, IntegrityError, OverBudgetError, UsageError
 from .features import index_ram_bytes
 from .hits import Hit, Hits
 from .index.config import IndexConfig
-from .index.dense import Plan
 from .index.dense.vectors import Metric, vector_array
 from .kinds import check_names, declare, parse_config
 from .manifest import Manifest, StoredEncoder, current_version, versions
-from .planning.planner import footprint, store_ram_bytes
+from .planning.planner import indexes_ram_bytes, needed_and_allowed
 from .planning.preference import check_parameters
 from .request import check_request, check_rows, check_texts, is_text, query_vectors
 from .segment import PASSAGES, StoredType
@@ -602,14 +601,11 @@ class Datastore:
 
 def _check_budget(path: Path, manifest: Manifest, budget_bytes: int) -> None:
     rows = sum(entry.rows for entry in manifest.segments)
-    needed = sum(store_ram_bytes(rows).values()) + sum(
-        footprint(Plan(index.family, index.parameters), index.rows, manifest.dimension).ram_bytes
-        for index in manifest.indexes
-    )
-    needed += index_ram_bytes(manifest)
+    needed = indexes_ram_bytes(manifest.indexes, rows, manifest.dimension) + index_ram_bytes(manifest)
     if needed > budget_bytes:
+        sizes = needed_and_allowed(needed, budget_bytes)
         raise OverBudgetError(
-            f"{path} takes {needed / 1e6:,.1f} MB of RAM, {budget_bytes / 1e6:,.1f} MB are allowed",
+            f"{path} takes {sizes[0]} of RAM, {sizes[1]} are allowed",
             hint=f"compendia plan --passages {rows} --dimension {manifest.dimension} --ram {budget_bytes}  "
             "says what would fit",
         )

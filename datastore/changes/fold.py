@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from ..arrays import read_array
 from ..encoders import Encoder
-from ..errors import IntegrityError
+from ..errors import IntegrityError, OverBudgetError
 from ..files import content_key, crash_point, published_folder, write_durably
 from ..index.dense import Plan, Vectors, build_index, open_index
 from ..manifest import CalibrationEntry, IndexEntry, Manifest, SegmentEntry
-from ..planning.planner import plan_index
+from ..planning.planner import indexes_ram_bytes, plan_index
 from ..recall.calibration import measure, write_curve
 from ..recall.calibration_queries import perturbed_rows, sentence_queries
 from ..segment import Segment, describe_files, open_vectors
@@ -34,14 +34,39 @@ _CALIBRATION_QUERIES = 200
 def fold(store: Path, manifest: Manifest) -> tuple[IndexEntry, ...]:
     """The indexes of a version that has the manifest's segments; those it names already are used where they can be.
 
-    What is built is on disk when this returns. The caller holds the writer lock.
+    Where they would not fit the budget together, there is one over everything, planned with all of the budget. What is
+    built is on disk when this returns. The caller holds the writer lock.
+
+    Raises
+    ------
+    OverBudgetError
+        If that does not fit either.
     """
-    return folded(
-        manifest.indexes,
-        manifest.segments,
-        lambda segments: build(store, manifest, segments),
-        least_rows=SMALLEST_INDEX,
-    )
+
+    def indexes(
+        build_over: Callable[[Sequence[SegmentEntry]], list[IndexEntry]],
+    ) -> tuple[IndexEntry, ...]:
+        return folded(manifest.indexes, manifest.segments, build_over, least_rows=SMALLEST_INDEX)
+
+    if _fits(manifest, indexes):
+        return indexes(lambda segments: build(store, manifest, segments))
+    return tuple(build(store, manifest, manifest.segments))
+
+
+def _fits(
+    manifest: Manifest,
+    indexes: Callable[[Callable[[Sequence[SegmentEntry]], list[IndexEntry]]], tuple[IndexEntry, ...]],
+) -> bool:
+    """Whether the indexes that the manifest would get fit its budget; nothing is built."""
+    budget = manifest.index.ram_bytes
+    if budget is None:
+        return True
+    rows = sum(entry.rows for entry in manifest.segments)
+    try:
+        planned = indexes(lambda segments: [one for one, _ in _planned(manifest, segments)])
+    except OverBudgetError:
+        return False
+    return indexes_ram_bytes(planned, rows, manifest.dimension) <= budget
 
 
 def folded(
@@ -80,6 +105,17 @@ def folded(
 
 def build(store: Path, manifest: Manifest, segments: Sequence[SegmentEntry]) -> list[IndexEntry]:
     """One index over some segments, in their order; none where they are too few. What is on disk is used as it is."""
+    made = []
+    for entry, plan in _planned(manifest, segments):
+        final = store / "indexes" / entry.id
+        if not final.exists():
+            _build_into(final, store, manifest, segments, plan)
+        made.append(entry.model_copy(update={"files": describe_files(final)}))
+    return made
+
+
+def _planned(manifest: Manifest, segments: Sequence[SegmentEntry]) -> list[tuple[IndexEntry, Plan]]:
+    """What `build` would make, without its files."""
     rows = sum(entry.rows for entry in segments)
     plan = plan_index(rows, manifest.dimension, manifest.metric, manifest.index)
     if plan is None:
@@ -87,21 +123,16 @@ def build(store: Path, manifest: Manifest, segments: Sequence[SegmentEntry]) -> 
     ids = tuple(entry.id for entry in segments)
     calibration = manifest.calibration.name if manifest.calibration else None
     key = content_key(plan.family, dict(plan.parameters), manifest.metric, calibration, ids)
-    index_id = f"dense-{plan.family}-{key[:16]}"
-    final = store / "indexes" / index_id
-    if not final.exists():
-        _build_into(final, store, manifest, segments, plan)
-    return [
-        IndexEntry(
-            id=index_id,
-            kind="dense",
-            family=plan.family,
-            parameters=dict(plan.parameters),
-            segments=ids,
-            rows=rows,
-            files=describe_files(final),
-        )
-    ]
+    entry = IndexEntry(
+        id=f"dense-{plan.family}-{key[:16]}",
+        kind="dense",
+        family=plan.family,
+        parameters=dict(plan.parameters),
+        segments=ids,
+        rows=rows,
+        files={},
+    )
+    return [(entry, plan)]
 
 
 def _build_into(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from ..errors import OverBudgetError
@@ -11,6 +11,7 @@ from ..filters import cache_bytes
 from ..index.config import IndexConfig
 from ..index.dense import Footprint, Plan, index_footprint
 from ..index.dense.vectors import Metric
+from ..manifest import IndexEntry
 from .expected import expect
 from .preference import preferred
 
@@ -83,6 +84,14 @@ def ram_bytes(plan: Plan | None, rows: int, dimension: int) -> int:
     return footprint(plan, rows, dimension).ram_bytes + sum(store_ram_bytes(rows).values())
 
 
+def indexes_ram_bytes(indexes: Iterable[IndexEntry], rows: int, dimension: int) -> int:
+    """RAM of an open store of so many rows with these dense indexes, of which there may be several."""
+    of_indexes = (
+        footprint(Plan(index.family, index.parameters), index.rows, dimension).ram_bytes for index in indexes
+    )
+    return sum(of_indexes) + sum(store_ram_bytes(rows).values())
+
+
 class Alternatives(NamedTuple):
     """What a budget has room for, where what was asked is too much."""
 
@@ -152,10 +161,10 @@ def _over_budget(rows: int, dimension: int, metric: Metric, config: IndexConfig)
         options.append(f"{instead.rows:,} passages")
     if instead.dimension:
         options.append(f"{instead.dimension} dimensions (Matryoshka or PCA; measure what they lose)")
+    needed, allowed = needed_and_allowed(instead.needed_bytes, config.ram_bytes or 0)
     return OverBudgetError(
-        f"{rows:,} passages of {dimension} dimensions at recall {config.recall:g} take "
-        f"{_gigabytes(instead.needed_bytes)} of RAM at least ({describe(instead.needed)}), "
-        f"{_gigabytes(config.ram_bytes or 0)} are allowed",
+        f"{rows:,} passages of {dimension} dimensions at recall {config.recall:g} take {needed} of RAM at least "
+        f"({describe(instead.needed)}), {allowed} are allowed",
         hint="what fits: " + (" or ".join(options) or "nothing, at any size"),
     )
 
@@ -167,5 +176,11 @@ def describe(plan: Plan | None) -> str:
     return ", ".join([plan.family, *(f"{name} {value}" for name, value in plan.parameters.items())])
 
 
-def _gigabytes(count: int) -> str:
-    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
+def needed_and_allowed(needed_bytes: int, allowed_bytes: int) -> tuple[str, str]:
+    """Both for people, with as many digits as it takes to tell them apart."""
+    unit, scale = ("GB", 1e9) if needed_bytes >= 1e9 else ("MB", 1e6)
+    for digits in range(1, 10):
+        needed, allowed = (f"{count / scale:,.{digits}f}" for count in (needed_bytes, allowed_bytes))
+        if needed != allowed:
+            break
+    return f"{needed} {unit}", f"{allowed} {unit}"

@@ -18,7 +18,7 @@ from datastore.index.config import IndexConfig
 from datastore.index.dense import Plan, Vectors, build_index, index_footprint
 from datastore.planning.costs import exact_rows_us, query_us
 from datastore.planning.expected import coverage, expect
-from datastore.planning.planner import alternatives, plan_index, ram_bytes
+from datastore.planning.planner import alternatives, needed_and_allowed, plan_index, ram_bytes
 from datastore.planning.preference import lists_for, subquantizers_for
 from datastore.planning.sizing import plan_store
 
@@ -456,3 +456,28 @@ def test_parameters_that_no_build_could_use_are_refused_before_there_are_rows(tm
     with pytest.raises(UsageError, match=message):
         Datastore.create(tmp_path / "s", dimension=64, index=IndexConfig(parameters=parameters))
     assert not (tmp_path / "s").exists()
+
+
+def test_a_store_that_grows_by_adds_stays_within_its_budget(tmp_path):
+    """Small indexes that would not fit together become one; what fits in no way is not added."""
+    budget, vectors = 1_100_000, np.random.default_rng(0).standard_normal((40_000, 128))
+    config = IndexConfig(ram_bytes=budget)
+    with Datastore.create(tmp_path / "s", dimension=128, index=config) as store:
+        for start in range(0, 20_000, 2_500):
+            store.add(vectors=vectors[start : start + 2_500], ids=[*map(str, range(start, start + 2_500))])
+            assert sum(index.rows for index in store.manifest.indexes) == len(store)
+            Datastore.open(tmp_path / "s", ram=budget).close()
+        whole = plan_index(20_000, 128, "cosine", config)
+        assert whole is not None
+        (index,) = store.manifest.indexes
+        assert (index.family, index.parameters) == (whole.family, whole.parameters)
+
+        with pytest.raises(OverBudgetError, match="40,000 passages of 128 dimensions"):
+            store.add(vectors=vectors[20_000:], ids=[*map(str, range(20_000, 40_000))])
+        assert (len(store), store.version) == (20_000, 9)
+    Datastore.open(tmp_path / "s", ram=budget).close()
+
+
+def test_a_refusal_tells_two_sizes_apart():
+    assert needed_and_allowed(3_040_000, 3_000_000) == ("3.04 MB", "3.00 MB")
+    assert needed_and_allowed(2_100_000_000, 1_900_000_000) == ("2.1 GB", "1.9 GB")
