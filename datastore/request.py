@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from .checks import integer
 from .errors import UsageError
-from .index.dense.vectors import LONGEST, Metric, unit_vectors, vector_array
+from .index.dense.vectors import LONGEST, SHORTEST, Metric, unit_vectors, vector_array
 from .snapshot import Snapshot
 from .vector_search import Request
 
 LARGEST_K = 100_000
 """Of a store with fewer rows: a k of millions would only fill RAM with padding."""
-_LONGEST_SQUARE = LONGEST**2
+_LONGEST_SQUARE, _SHORTEST_SQUARE = LONGEST**2, SHORTEST**2
 _NUMBERS = (float, int, np.floating, np.integer)
 
 
@@ -113,7 +113,8 @@ def query_vectors(vectors: Any, dimension: int, metric: Metric) -> NDArray[np.fl
     Raises
     ------
     UsageError
-        If they are not (n, d) finite numbers, one is zero where only directions count, or too long where lengths do.
+        If they are not (n, d) finite numbers, one is zero where only directions count, or where lengths do, too long or
+        too short.
     """
     given = vector_array(vectors, dimension)
     if given.dtype == np.float32:
@@ -132,6 +133,16 @@ def query_vectors(vectors: Any, dimension: int, metric: Metric) -> NDArray[np.fl
             raise UsageError(
                 f"a query vector is too long for float32 (at most {LONGEST:g})",
                 hint="divide queries and stored vectors by one number",
+            )
+        # How near to zero a point is does not matter to its distances; zero itself has a product of zero with all.
+        if (
+            metric == "inner_product"
+            and lowest < _SHORTEST_SQUARE
+            and (given.any(axis=1) & (squares < _SHORTEST_SQUARE)).any()
+        ):
+            raise UsageError(
+                f"a query vector is too short for float32 (at least {SHORTEST:g})",
+                hint="multiply it by any number: the order stays",
             )
         return checked
     if not (lowest > 1e-30 and highest < 1e38):

@@ -32,7 +32,7 @@ from .arrays import read_array
 from .errors import IntegrityError, UsageError
 from .files import checksum
 from .hits import Hit
-from .index.dense.vectors import LONGEST
+from .index.dense.vectors import LONGEST, SHORTEST
 from .lookup import Table, hash_ids, positions_of, write_lookup
 from .manifest import FileEntry, SegmentEntry
 
@@ -130,13 +130,14 @@ def stored_vectors(vectors: NDArray[np.floating[Any]], dtype: StoredType) -> NDA
     Raises
     ------
     UnstorableVectorError
-        If one is not finite, or zero, after rounding, or longer than `LONGEST`.
+        If one is not finite, or zero, after rounding, or longer than `LONGEST` or shorter than `SHORTEST`.
     """
     with np.errstate(over="ignore"):  # what overflows becomes infinite, and is refused below
         rounded = np.ascontiguousarray(vectors, dtype=dtype)
         bad = ~np.isfinite(rounded).all(axis=1) | ~rounded.any(axis=1)
-        if dtype == "float32":  # float16 holds nothing as long
-            bad |= ~(np.einsum("ij,ij->i", rounded, rounded) <= LONGEST**2)
+        if dtype == "float32":  # float16 holds nothing as long or as short
+            squares = np.einsum("ij,ij->i", rounded, rounded)
+            bad |= ~((squares <= LONGEST**2) & (squares >= SHORTEST**2))
     if bad.any():
         row = int(bad.argmax())
         raise UnstorableVectorError(row, *_why_unstorable(vectors[row], dtype))
@@ -152,7 +153,7 @@ def _why_unstorable(vector: NDArray[np.floating[Any]], dtype: StoredType) -> tup
     if dtype == "float16":
         return "does not fit float16", "leave the row out, or make the store with vectors='float32'"
     if np.abs(vector).max() < 1:
-        return "does not fit float32", "leave the row out, or multiply all vectors by one number"
+        return f"is too short for float32 (at least {SHORTEST:g})", "multiply all vectors by one number"
     return f"is too long for float32 (at most {LONGEST:g})", "divide all vectors by one number"
 
 

@@ -380,6 +380,32 @@ def test_what_float32_cannot_square_and_sum_is_refused(tmp_path, metric, value):
     assert [hit.passage_id for hit in cosine.search(np.full((1, DIMENSION), value), k=1)[0]] == ["b"]
 
 
+@pytest.mark.parametrize("metric", ["inner_product", "l2"])
+def test_what_float32_loses_is_refused_and_the_shortest_keep_their_order(tmp_path, metric):
+    store = Datastore.create(tmp_path / "s", dimension=DIMENSION, metric=metric, vectors="float32")
+    directions = vectors(4).astype(np.float64) / np.linalg.norm(vectors(4), axis=1)[:, None]
+    for length in (1e-16, 1e-24, 1e-50):
+        with pytest.raises(
+            UsageError, match=r"row 1 .* is too short for float32 \(at least 1e-15\)"
+        ) as caught:
+            store.add(np.array([directions[0], directions[1] * length]))
+        assert caught.value.hint == "multiply all vectors by one number"
+    store.add(directions * 1.01e-15, ids=list("abcd"))
+
+    for query in directions * 1.01e-15:
+        scores = (
+            directions @ query
+            if metric == "inner_product"
+            else -np.linalg.norm(directions * 1.01e-15 - query, axis=1)
+        )
+        best = ["abcd"[row] for row in np.argsort(-scores)]
+        assert [hit.passage_id for hit in store.search(query[None], k=4)[0]] == best
+    if metric == "inner_product":
+        with pytest.raises(UsageError, match="a query vector is too short for float32"):
+            store.search(directions[:1] * 1e-20)
+    assert len(store.search(np.zeros((1, DIMENSION)), k=4)[0]) == 4
+
+
 @pytest.mark.parametrize(
     ("metric", "family"), [("inner_product", "flat"), ("inner_product", "hnsw_sq8"), ("l2", "flat")]
 )

@@ -19,6 +19,9 @@ LONGEST = 1e15
 """Length of a vector that is compared as it is. Squared distances, summed over all rows that an index is trained with,
 stay a hundred times below the largest float32; beyond it engines hang, or rank by infinities."""
 
+SHORTEST = 1e-15
+"""The same, at the least: products of shorter ones come near to the smallest float32, and below it all are zero alike."""
+
 Part = NDArray[np.floating[Any]]
 
 
