@@ -423,7 +423,6 @@ def test_punctuation_is_that_of_datatrove() -> None:
     assert punctuation.PUNCTUATION == datatrove_text.PUNCTUATION_SET
 
 
-@pytest.mark.filterwarnings("ignore:Mean of empty slice", "ignore:invalid value")  # datatrove's
 def test_a_build_decides_on_the_normal_form_that_it_stores() -> None:
     """A blank behind a full stop is not stored. To datatrove, which sees it, such a line has no punctuation."""
     raw = "\n".join(f"Line {number} of this text tells of nothing but the weather. " for number in range(9))
@@ -434,6 +433,7 @@ def test_a_build_decides_on_the_normal_form_that_it_stores() -> None:
     assert ours(PAIRS["fineweb_quality"][0], batch) == ["fineweb_few_punctuated_lines", None]
 
 
+@pytest.mark.filterwarnings("ignore:Mean of empty slice", "ignore:invalid value")  # datatrove's
 def test_a_text_without_words_is_scored_where_datatrove_divides_by_zero() -> None:
     """One odd document must not stop a build: where there is nothing to divide by, a score does not apply."""
     with pytest.raises(ZeroDivisionError):
