@@ -46,7 +46,8 @@ class ProcessExecutor:
         except BrokenProcessPool as error:
             raise CompendiaError(
                 "a worker process died (killed, or out of memory)",
-                hint="run the same command again: it goes on from the last complete shard",
+                hint="run the same command again: it goes on from the last complete shard; a script calls build under "
+                '`if __name__ == "__main__":`, since each worker imports it',
             ) from error
 
 

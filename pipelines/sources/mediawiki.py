@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import io
 import re
 from collections.abc import Iterator
 from urllib.parse import quote
@@ -12,14 +11,13 @@ from xml.etree import ElementTree as ET
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..document import Document, Reject
-from .bookmark import END, Bookmark
-from .compression import DAMAGE, is_out_of_reach, open_binary, open_decompressed
+from .bookmark import Bookmark
+from .compression import DAMAGE, is_out_of_reach
+from .mediawiki_pages import Damage, head_of, pages_of
 from .records import SAMPLE_CHARS
-from .unit import Part, Unit
+from .unit import Unit
 from .wikitext import LISTED_SECTIONS, OTHER_WIKIS, REDIRECT, Site, read_wikitext
-from .xml_pieces import SAMPLE_BYTES, Cutter, Piece
-
-_GAP_BYTES = 1 << 20
+from .xml_pieces import SAMPLE_BYTES, Piece
 
 
 class MediaWikiOptions(BaseModel):
@@ -37,68 +35,33 @@ class MediaWikiOptions(BaseModel):
     )
 
 
-def parts_of(place: str, target_bytes: int) -> list[Part]:
-    """Whole pages of an uncompressed dump, `target_bytes` and what is left of a page at a time.
-
-    It reads the file through, since only that tells the numbers of the pages. The parts meet where a page begins: the
-    first holds the head, the last what stands behind the last page.
-    """
-    starts, number = [(0, 1)], 0
-    with open_binary(place) as stream:
-        size = stream.seek(0, io.SEEK_END)
-        stream.seek(0)
-        cutter = Cutter(stream)
-        try:
-            cutter.head(b"<mediawiki", b"<page>")
-        except ValueError:  # as its reader says, once
-            return []
-        while cutter.until(b"<page>", 0) is not None:
-            if cutter.position - starts[-1][0] >= target_bytes:
-                starts.append((cutter.position, number + 1))
-            if cutter.until(b"</page>", 0) is None:
-                break
-            number += 1
-    ends = [start for start, _ in starts[1:]] + [size]
-    return [Part(start, end, first) for (start, first), end in zip(starts, ends, strict=True)]
-
-
 def read_mediawiki(
     unit: Unit,
     max_bytes: int,
     options: MediaWikiOptions | None = None,
     bookmark: Bookmark | None = None,
 ) -> Iterator[Document | Reject]:
-    """The articles of a dump or a part; a damaged archive gives those before the damage, then one `broken_archive`.
+    """The articles of a dump or a part. A damaged archive gives those before the damage, then a `broken_archive`; of bzip2
+    its next streams go on.
 
     `id` is the page's. `max_bytes` bounds a page as it stands in the dump; of several revisions the last is read.
     """
     options = options or MediaWikiOptions()
-    part = unit.part or Part(0, END, 1)
-    bookmark = bookmark or Bookmark()
-    number = part.first_record - 1
     try:
-        with open_decompressed(unit.place) as stream:
-            cutter = Cutter(stream)
-            try:
-                site = _read_site(cutter.head(b"<mediawiki", b"<page>"))
-            except ValueError as error:
-                yield Reject("invalid_xml", unit.name, "", str(error), "")
-                return
-            cutter.skip_to(part.start)
-            while cutter.until(b"<page>", _GAP_BYTES) is not None:
-                if cutter.position >= part.end:
-                    return
-                bookmark.move(Part(cutter.position, part.end, number + 1))
-                piece = cutter.until(b"</page>", max_bytes)
-                if piece is None:
-                    raise EOFError("the file ends within a page")
-                number += 1
-                yield from _read_piece(piece, f"{unit.name}:{number}", site, max_bytes, options)
-            cutter.check_end(b"</mediawiki>")
+        site = _read_site(head_of(unit.place))
+    except ValueError as error:
+        yield Reject("invalid_xml", unit.name, "", str(error), "")
+        return
     except DAMAGE as error:
         if is_out_of_reach(error):
             raise
-        yield Reject("broken_archive", unit.name, "", f"after page {number}: {error}", "")
+        yield Reject("broken_archive", unit.name, "", f"after page 0: {error}", "")
+        return
+    for page in pages_of(unit, max_bytes, bookmark or Bookmark()):
+        if isinstance(page, Damage):
+            yield Reject("broken_archive", unit.name, "", page.detail, "")
+        else:
+            yield from _read_piece(page.piece, page.location, site, max_bytes, options)
 
 
 def _read_site(head: str) -> Site:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import jsonl, mediawiki, parquet
+from . import jsonl, mediawiki_pages, parquet
 from .compression import COMPRESSED_SUFFIXES
 from .formats import Format
 from .places import file_name, local_path
@@ -12,9 +12,10 @@ from .unit import Part, Unit
 def split(unit: Unit, file_format: Format, target_bytes: int) -> list[Unit]:
     """A file's parts of about `target_bytes` in order, or the file itself where it cannot be cut.
 
-    JSON lines are cut at line ends, MediaWiki dumps where a page begins, Parquet at row groups, WARC at its members.
-    Compressed JSON lines and dumps stay whole: nothing but reading them from the start gives the numbers of their
-    records. So do those behind a URL, which would be transferred twice. Reading goes on within them: see `Bookmark`.
+    JSON lines are cut at line ends, MediaWiki dumps where a page begins or, in bzip2, a stream, Parquet at row groups, WARC
+    at its members. Other compressed JSON lines and dumps stay whole: nothing but reading them from the start gives the
+    numbers of their records. So do those behind a URL, which would be transferred twice. Reading goes on within them: see
+    `Bookmark`.
     """
     if unit.bytes <= target_bytes:
         return [unit]
@@ -33,9 +34,13 @@ def split(unit: Unit, file_format: Format, target_bytes: int) -> list[Unit]:
 def _parts(place: str, file_format: Format, target_bytes: int) -> list[Part]:
     match file_format:
         case "jsonl" | "compactds" | "mediawiki":
-            if local_path(place) is None or file_name(place).lower().endswith(COMPRESSED_SUFFIXES):
+            is_dump = file_format == "mediawiki"
+            is_compressed = file_name(place).lower().endswith(COMPRESSED_SUFFIXES)
+            if local_path(place) is None or (
+                is_compressed and not (is_dump and mediawiki_pages.is_bzip2(place))
+            ):
                 return []
-            parts_of = mediawiki.parts_of if file_format == "mediawiki" else jsonl.parts_of
+            parts_of = mediawiki_pages.parts_of if is_dump else jsonl.parts_of
             return parts_of(place, target_bytes)
         case "parquet":
             return parquet.parts_of(place, target_bytes)

@@ -49,6 +49,9 @@ FILES: dict[str, Callable[[], bytes]] = {
     "a.jsonl.bz2": lambda: bz2.compress(LINES),
     "pages-articles.xml": lambda: DUMP,
     "pages-articles.xml.bz2": lambda: bz2.compress(DUMP),
+    "streams-pages-articles.xml.bz2": lambda: b"".join(
+        bz2.compress(DUMP[start : start + 700]) for start in range(0, len(DUMP), 700)
+    ),
     "Posts.xml": lambda: POSTS,
     "a.parquet": _parquet,
     "a.txt": lambda: b"words",

@@ -310,7 +310,10 @@ def test_a_truncated_dump_gives_the_pages_before_and_one_reject(tmp_path, suffix
     assert len(documents) >= 1000
     assert [document.id for document in documents] == [str(number) for number in range(1, len(documents) + 1)]
     assert (reject.reason, reject.location) == ("broken_archive", f"wiki/dump.xml{suffix}")
-    assert reject.detail.startswith(f"after page {len(documents)}: ")
+    where = (
+        f"in the stream at byte {len(whole):,}: " if suffix == ".bz2" else f"after page {len(documents)}: "
+    )
+    assert reject.detail.startswith(where)
 
 
 def test_a_plain_dump_that_ends_between_pages_is_seen_to_be_cut(tmp_path):
@@ -360,6 +363,7 @@ def test_any_wikitext_gives_text_without_the_marks_of_the_reader(parts):
     site = mediawiki._read_site(HEAD)
     content = read_wikitext("".join(parts), site, MediaWikiOptions().drop_sections, 1000)
     assert "\0" not in content.text
+    assert "\x01" not in content.text
     assert content.text == content.text.strip()
 
 

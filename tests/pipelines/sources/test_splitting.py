@@ -117,6 +117,71 @@ def test_pages_are_cut_where_they_begin(tmp_path):
     assert len(units(source(tmp_path / "w-pages-articles.xml.bz2", split_bytes=10))) == 1
 
 
+def in_streams(data: bytes, lengths: list[int]) -> tuple[bytes, list[int]]:
+    """bzip2 streams of so many bytes each and one of the rest, and where each begins in the file."""
+    streams, starts = [], []
+    for length in [*lengths, len(data)]:
+        starts.append(sum(map(len, streams)))
+        streams.append(bz2.compress(data[:length]))
+        data = data[length:]
+    return b"".join(streams), starts
+
+
+@given(
+    pages=st.lists(page, max_size=20),
+    lengths=st.lists(st.integers(0, 300), max_size=8),
+    tail=st.sampled_from([b"</mediawiki>\n", b""]),
+    bound=st.integers(1, 400),
+    damage=st.none() | st.integers(0, 8),
+)
+@settings(max_examples=150, deadline=None)
+def test_the_parts_of_a_dump_of_many_bzip2_streams_give_what_the_whole_gives(
+    pages, lengths, tail, bound, damage
+):
+    """Also where pages go over from stream to stream, as of `pbzip2`, and where one is damaged."""
+    data = b"<mediawiki>\n" + b"".join(pages) + tail
+    compressed, starts = in_streams(data, lengths)
+    if damage is not None:
+        at = [*starts, len(compressed)][min(damage, len(starts) - 1)] + 30
+        compressed = compressed[:at] + b"\xff" * 3 + compressed[at + 3 :]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "w-pages-articles.xml.bz2")
+        path.write_bytes(compressed)
+        whole = everything(source(path, max_document_bytes=70))
+        cut = source(path, max_document_bytes=70, split_bytes=bound)
+        assert everything(cut) == whole
+        assert len(units(cut)) <= len(starts)
+        if damage is None:
+            Path(folder, "w-pages-articles.xml").write_bytes(data)
+            plain = everything(source(Path(folder, "w-pages-articles.xml"), max_document_bytes=70))
+            assert [(type(one), one[0]) for one in plain] == [(type(one), one[0]) for one in whole]
+
+
+def test_a_dump_is_cut_where_streams_begin_and_its_pages_are_counted_in_them(tmp_path):
+    one = [
+        b"<page><id>%d</id><revision><text>words</text></revision></page>" % number for number in range(250)
+    ]
+    data = b"<mediawiki>" + b"".join(one) + b"</mediawiki>"
+    first = len(b"<mediawiki>")
+    compressed, starts = in_streams(data, [first, len(b"".join(one[:100])), len(b"".join(one[100:200]))])
+    path = tmp_path / "w-pages-articles.xml.bz2"
+    path.write_bytes(compressed)
+
+    found = units(source(path, split_bytes=10))
+
+    ends = [*starts[1:], len(compressed)]
+    assert [unit.part for unit in found] == [Part(*place, 1) for place in zip(starts, ends, strict=True)]
+    assert sum(unit.bytes for unit in found) == len(compressed)
+    items = everything(source(path, split_bytes=10))
+    assert [item.id for item in items] == [str(number) for number in range(250)]
+    assert [items[at].location for at in (0, 99, 100, 249)] == [
+        f"{path.name}@{starts[1]}:1",
+        f"{path.name}@{starts[1]}:100",
+        f"{path.name}@{starts[2]}:1",
+        f"{path.name}@{starts[3]}:50",
+    ]
+
+
 def test_ranges_end_at_lines_and_know_their_first_number(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_bytes(b'{"text": "1"}\n' * 10)  # 14 bytes each
