@@ -111,8 +111,9 @@ def decide(
 ) -> Decision:
     """Decide for every document; the first rule that drops it is the reason.
 
-    In order: ids that repeat within a source, with the same text or another, the source's limit, filters that failed, the filters' rules, copies of
-    the same normalised text, near-duplicates. Of exact copies the first stays. Filters and limits are by source.
+    In order: ids that repeat within a source, with the same text or another, the source's limit, filters that failed, the
+    filters' rules, copies of the same normalised text, near-duplicates. Of exact copies the first stays. Filters and
+    limits are by source.
     RAM: about 100 bytes a document, without those of `near_duplicates`.
     """
     listed = {source: rules(of_one) for source, of_one in filters.items()}

@@ -35,7 +35,7 @@ class Streams:
     """
 
     def __init__(self, file: BinaryIO, start: int) -> None:
-        if start != file.tell():
+        if start:  # what cannot be sought in can be read from its start
             file.seek(start)
         self._file = file
         self._read_to = start  # of the file

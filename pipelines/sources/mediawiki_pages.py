@@ -115,35 +115,67 @@ def _of_file(unit: Unit, part: Part, max_bytes: int, bookmark: Bookmark) -> Iter
 
 
 def _of_streams(unit: Unit, part: Part, max_bytes: int, bookmark: Bookmark) -> Iterator[Page | Damage]:
+    """Behind a damaged stream it goes on with the next. A part says what is wrong with its own streams."""
     start: int | None = part.start
     first = part.first_record  # of the stream that is begun with
     with open_binary(unit.place) as file:
         while start is not None and start < part.end:
-            streams = Streams(file, start)
-            number, stream = 0, start
+            reading = _Reading(file, start)
             try:
-                cutter = Cutter(cast("BinaryIO", streams))
-                while cutter.until(b"<page>", _GAP_BYTES) is not None:
-                    begun = streams.at(cutter.position)
-                    if begun >= part.end:
-                        return
-                    stream, number = begun, number + 1 if begun == stream else 1
-                    is_wanted = stream != start or number >= first
-                    if is_wanted:
-                        bookmark.move(Part(stream, part.end, number))
-                    piece = cutter.until(b"</page>", max_bytes)
-                    if piece is None:
-                        raise EOFError("the file ends within a page")
-                    if is_wanted:
-                        yield Page(piece, f"{unit.name}{f'@{stream}' if stream else ''}:{number}")
-                cutter.check_end(b"</mediawiki>")
+                yield from reading.pages(unit.name, part.end, first, max_bytes, bookmark)
                 start = None
             except DAMAGE as error:
                 if is_out_of_reach(error):
                     raise
-                damaged = streams.newest
-                if damaged >= part.end:
-                    return  # the next part says so
-                where = f"in the stream at byte {damaged:,}" if damaged else f"after page {number}"
-                yield Damage(f"{where}: {error}")
-                start, first = next(stream_starts(file, damaged + 1), None), 1
+                damaged = reading.streams.newest
+                if damaged < part.end:
+                    yield Damage(f"{reading.where}: {error}")
+                start = next(stream_starts(file, damaged + 1), None) if file.seekable() else None
+                first = 1
+
+
+class _Reading:
+    """The pages of bzip2 streams from one on, and where it stands: in a stream, behind so many of its pages."""
+
+    def __init__(self, file: BinaryIO, start: int) -> None:
+        self.streams = Streams(file, start)
+        self._start = self._stream = start
+        self._number = 0
+
+    @property
+    def where(self) -> str:
+        stream = self.streams.newest
+        return f"in the stream at byte {stream:,}" if stream else f"after page {self._number}"
+
+    def pages(
+        self, name: str, end: int, first: int, max_bytes: int, bookmark: Bookmark
+    ) -> Iterator[Page | Damage]:
+        """Those that begin in streams before `end`, from page `first` of the stream that is begun with.
+
+        How the file ends is said behind its last page. Raises what is wrong with a stream.
+        """
+        cutter = Cutter(cast("BinaryIO", self.streams))
+        while cutter.until(b"<page>", _GAP_BYTES) is not None:
+            stream = self.streams.at(cutter.position)
+            if stream >= end:
+                return
+            self._number = self._number + 1 if stream == self._stream else 1
+            self._stream = stream
+            is_wanted = stream != self._start or self._number >= first
+            if is_wanted:
+                bookmark.move(Part(stream, end, self._number))
+            piece = cutter.until(b"</page>", max_bytes)
+            if piece is None:
+                yield Damage(f"{self.where}: the file ends within a page")
+                return
+            # One that never closed goes on to the next page's end: that page may be the next part's.
+            later = piece.data.rfind(b"<page>")
+            if later > 0 and self.streams.at(cutter.position - piece.length + later) >= end:
+                piece = Piece(piece.data[:later], later)
+            if is_wanted:
+                yield Page(piece, f"{name}{f'@{stream}' if stream else ''}:{self._number}")
+        if self._start == 0 or self._number:
+            try:
+                cutter.check_end(b"</mediawiki>")
+            except EOFError as error:
+                yield Damage(f"{self.where}: {error}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import count, takewhile
 
 from ..kept import GONE
 from .tables import CURRENCIES, FIRST, JOINED, LAST, RANGES, SHIPS, SIGNS
@@ -32,15 +33,16 @@ def _ship(values: Sequence[str]) -> str:
 def template_text(arguments: Sequence[str]) -> str:
     """What a template shows, for those that hold prose; nothing for all others."""
     name, _, of_a_function = "_".join(arguments[0].split()).lower().partition(":")
-    named: dict[str, str] = {}
-    values: list[str] = []
+    named: dict[str, str] = {}  # those without a name by their numbers
+    unnamed = count(1)
     for argument in arguments[1:]:
         key, equals, value = argument.partition("=")
         if equals and _KEY.fullmatch(key):
             named[key.strip()] = value.strip()
         else:
-            values.append(argument.strip().strip(GONE))
-    values[:0] = [named[key] for key in ("1", "2", "3", "text") if key in named]
+            named[str(next(unnamed))] = argument.strip().strip(GONE)
+    values = [named["text"]] if "text" in named else []
+    values += [named[str(number)] for number in takewhile(lambda number: str(number) in named, count(1))]
     if name in SIGNS:
         return SIGNS[name]
     if name == "formatnum":

@@ -19,7 +19,7 @@ _TOKEN = re.compile(
     r"\{\{|\}\}|\[\[|\]\]|^[ \t:]*\{\||^[ \t]*\|\}(?!\})|\||<(/?)([a-z][a-z0-9]*)((?:[\s/][^<>]*)?)>",
     re.MULTILINE | re.IGNORECASE,
 )
-_NO_TITLE = re.compile(r"[\[\]{}<>\n]")
+_NO_TITLE = re.compile(r"[\[\]{}]")
 _OPENS = {"}}": "{{", "]]": "[[", "|}": "{|"}
 
 

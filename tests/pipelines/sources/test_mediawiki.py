@@ -174,8 +174,8 @@ def test_of_several_revisions_the_last_is_read(tmp_path):
             "HMS Ark Royal (91), USS Enterprise, Bismarck, RMS Titanic, Nimitz-class aircraft carrier",
         ),
         (
-            "{{lang|1=fr|2=bon}}, a{{=}}b, don{{'}}t, {{(}}x{{)}}, 2{{times}}3{{nbsp}}m",
-            "bon, a=b, don't, {x}, 2\u00d73 m",
+            "{{lang|1=fr|2=bon}}, {{lang|fr|2=thé}}, {{transl|1=zh|cha}}, a{{=}}b, don{{'}}t, {{(}}x{{)}}, 2{{times}}3{{nbsp}}m",
+            "bon, thé, cha, a=b, don't, {x}, 2\u00d73 m",
         ),
         ("{{quote|text=It is good.|author=Me}}", "It is good."),
         (

@@ -128,7 +128,7 @@ def in_streams(data: bytes, lengths: list[int]) -> tuple[bytes, list[int]]:
 
 
 @given(
-    pages=st.lists(page, max_size=20),
+    pages=st.lists(page.filter(lambda one: one.count(b"<page>") == one.count(b"</page>")), max_size=20),
     lengths=st.lists(st.integers(0, 300), max_size=8),
     tail=st.sampled_from([b"</mediawiki>\n", b""]),
     bound=st.integers(1, 400),
@@ -155,6 +155,22 @@ def test_the_parts_of_a_dump_of_many_bzip2_streams_give_what_the_whole_gives(
             Path(folder, "w-pages-articles.xml").write_bytes(data)
             plain = everything(source(Path(folder, "w-pages-articles.xml"), max_document_bytes=70))
             assert [(type(one), one[0]) for one in plain] == [(type(one), one[0]) for one in whole]
+
+
+def test_a_page_that_never_closes_takes_none_of_the_next_stream_along_twice(tmp_path):
+    one = [b"<page><id>%d</id><revision><text>words</text></revision></page>" % number for number in range(4)]
+    one[1] = one[1].removesuffix(b"</page>")
+    compressed, starts = in_streams(
+        b"<mediawiki>" + b"".join(one) + b"</mediawiki>", [11 + len(one[0] + one[1])]
+    )
+    path = tmp_path / "w-pages-articles.xml.bz2"
+    path.write_bytes(compressed)
+
+    whole, cut = everything(source(path)), everything(source(path, split_bytes=10))
+
+    assert [one.id for one in whole if isinstance(one, Document)] == ["0", "2", "3"]
+    assert [one.id for one in cut if isinstance(one, Document)] == ["0", "1", "2", "3"]
+    assert cut[2].location == f"{path.name}@{starts[1]}:1"
 
 
 def test_a_dump_is_cut_where_streams_begin_and_its_pages_are_counted_in_them(tmp_path):
